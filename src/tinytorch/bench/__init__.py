@@ -1,0 +1,1 @@
+"""`tito bench`: the ladder of every operation, and a real network on real images."""

@@ -1,0 +1,122 @@
+"""Climb the ladders: time every rung of every operation against the others, on shapes that show why.
+
+Operations, rungs, references and costs come from `ops.registry`; here is only which shapes are shown.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinytorch.measure.timing import Effort, Measurement, compare
+from tinytorch.ops.registry import Cost, Operation, Rung, mismatch, operations
+from tinytorch.runtime.arrays import FLOAT32
+
+#: What is shown of each operation: (operation, shape, shape under --quick, with Python loops).
+CASES: tuple[tuple[str, Any, Any, bool], ...] = (
+    ("matmul", (256, 256, 256), (128, 128, 128), True),
+    ("matmul", (1024, 1024, 1024), (512, 512, 512), False),
+    ("linear", (64, 768, 3072), (64, 384, 1536), False),
+    ("relu", (1_000_000,), (300_000,), True),
+    ("vectorized_operations", (1_000_000,), (300_000,), True),
+    # (N, C, H, W, O, kh, kw, stride, padding)
+    ("conv2d", (1, 16, 32, 32, 32, 3, 3, 1, 1), (1, 8, 24, 24, 16, 3, 3, 1, 1), True),
+    ("conv2d", (8, 64, 28, 28, 64, 3, 3, 1, 1), (2, 32, 28, 28, 32, 3, 3, 1, 1), False),
+    ("quantize", (1_000_000,), (300_000,), True),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rung, measured."""
+
+    rung: Rung
+    measurement: Measurement
+    rate: float  # operations or bytes a second
+    against_bottom: float  # times faster than the lowest rung shown
+    against_numpy: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One operation at one shape, every rung of it."""
+
+    operation: Operation
+    shape: Any
+    cost: Cost
+    steps: tuple[Step, ...]
+
+    @property
+    def unit(self) -> str:
+        """What the rates are told in."""
+        return "GB/s" if self.operation.memory_bound else "GFLOP/s"
+
+    @property
+    def title(self) -> str:
+        """Operation and shape."""
+        return f"{self.operation.name} {' x '.join(map(str, self.shape))}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "operation": self.operation.name,
+            "shape": list(self.shape),
+            "dtype": str(FLOAT32),
+            "operations": self.cost.operations,
+            "bytes": self.cost.bytes,
+            "unit": self.unit,
+            "rungs": [
+                {
+                    **step.measurement.as_dict(),
+                    "rate": step.rate / 1e9,
+                    "against_bottom": step.against_bottom,
+                    "against_numpy": step.against_numpy,
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def climb(quick: bool, effort: Effort, tell: Callable[[str], None]) -> Iterator[Ladder]:
+    """Yield each ladder as it is measured; `tell` hears what is being done.
+
+    Raises WrongResultError if a rung's result breaks its bound.
+    """
+    known = operations()
+    for name, shape, quick_shape, with_loops in CASES:
+        yield _measure(known[name], quick_shape if quick else shape, with_loops, effort, tell)
+
+
+def _measure(
+    operation: Operation, shape: Any, with_loops: bool, effort: Effort, tell: Callable[[str], None]
+) -> Ladder:
+    rungs = {
+        rung.name: rung
+        for rung in operation.ladder.values()
+        if FLOAT32 in rung.dtypes and (with_loops or not rung.slow)
+    }
+    inputs = operation.inputs(np.random.default_rng(0), shape, FLOAT32)
+    cost = operation.cost(*inputs)
+    tell(f"{operation.name} {shape}: compiling and checking")
+
+    def check(name: str, result: Any) -> str | None:
+        tell(f"{operation.name} {shape}: {name} checked against the reference")
+        return mismatch(result, rungs[name].reference(*inputs), rungs[name].bound(*inputs))
+
+    functions = {name: rung.prepare(*inputs) for name, rung in rungs.items()}
+    measured = compare(
+        functions,
+        *inputs,
+        check=check,
+        **effort,
+        on_sample=lambda name: tell(f"{operation.name} {shape}: {name}"),
+    )
+    medians = {name: measurement.median for name, measurement in measured.items()}
+    bottom = next(iter(medians.values()))
+    work = cost.bytes if operation.memory_bound else cost.operations
+    steps = tuple(
+        Step(rungs[name], measured[name], work / time, bottom / time, medians["numpy"] / time)
+        for name, time in medians.items()
+    )
+    return Ladder(operation, shape, cost, steps)

@@ -1,0 +1,70 @@
+"""The whole of `tito bench`, from the machine to the JSON file."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from tinytorch.bench import report
+from tinytorch.bench.digits import classify
+from tinytorch.bench.ladder import climb
+from tinytorch.machine.info import describe
+from tinytorch.measure.timing import Effort
+from tinytorch.runtime.threads import get_num_threads
+
+#: Of the JSON file; changes when a reader of it would have to.
+SCHEMA = 1
+
+
+def run(quick: bool, target: Path | None, console: Console) -> None:
+    """Measure everything and print it; write `target` if given.
+
+    Raises WrongResultError if a kernel's result is wrong, OSError if the file cannot be written.
+    """
+    machine = describe()
+    report.show_machine(console, machine, get_num_threads())
+    effort: Effort = {"seconds": 0.05, "rounds": 9} if quick else {"seconds": 0.5, "rounds": 20}
+    ladders = []
+    with console.status("starting") as status:
+        tell: Callable[[str], None] = status.update
+        for ladder in climb(quick, effort, tell):
+            report.show_ladder(console, ladder)
+            ladders.append(ladder)
+        digits = classify(effort, tell)
+    report.show_digits(console, digits)
+    report.show_legend(console)
+    if target is not None:
+        content = {
+            "schema": SCHEMA,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "quick": quick,
+            "threads": get_num_threads(),
+            "machine": machine.as_dict(),
+            "ladders": [ladder.as_dict() for ladder in ladders],
+            "digits": [result.as_dict() for result in digits],
+        }
+        write_whole(target, json.dumps(content, indent=1) + "\n")
+        console.print(f"written: {target}")
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

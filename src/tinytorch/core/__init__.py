@@ -1,0 +1,1 @@
+"""What a learner imports: a tensor, layers, networks, and the kernels under their course names."""

@@ -1,0 +1,56 @@
+"""The product in three loops, and the layer that is made of one."""
+
+from typing import Any
+
+import numpy as np
+
+from tinytorch.core.tensor import Tensor
+from tinytorch.ops.linear import linear
+from tinytorch.ops.matmul import loops, result_shape
+from tinytorch.runtime.arrays import like, read
+from tinytorch.runtime.threads import positive_integer
+
+
+def matmul_naive(a: Any, b: Any) -> Any:
+    """Return a (M, K) times b (K, N) by three loops in Python: the bottom rung of every comparison.
+
+    The result is of the kind that was given. Raises ValueError naming the shapes unless both are 2-D and fit.
+
+    >>> import numpy as np
+    >>> matmul_naive(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    """
+    left, right = read("a", a), read("b", b)
+    if left.ndim != 2 or right.ndim != 2:
+        raise ValueError(f"matmul_naive takes 2-D arrays; the shapes are {left.shape} and {right.shape}")
+    result_shape(left, right)
+    return like(loops(left, right), a, b)
+
+
+class Dense:
+    """A fully connected layer, x @ weights + bias: `Dense(input_size, output_size, use_bias=True)`.
+
+    `weights` has shape (in, out), `bias` (out,) or is None; both are float32 tensors that may be replaced.
+    Weights begin uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio, 2010), the bias at zero.
+
+    Raises TypeError or ValueError for sizes that are not integers of at least 1.
+
+    >>> Dense(3, 2)(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(self, input_size: int, output_size: int, use_bias: bool = True) -> None:
+        self.input_size = positive_integer("input_size", input_size)
+        self.output_size = positive_integer("output_size", output_size)
+        limit = np.sqrt(6 / (input_size + output_size))
+        start = np.random.default_rng().uniform(-limit, limit, (input_size, output_size))
+        self.weights = Tensor(start.astype(np.float32))
+        self.bias = Tensor(np.zeros(output_size, np.float32)) if use_bias else None
+
+    def __call__(self, x: Any) -> Tensor:
+        """Apply the layer to x (..., in); returns (..., out)."""
+        return Tensor(linear(read("x", x), self.weights, self.bias))
+
+    def __repr__(self) -> str:
+        """Show the sizes."""
+        return f"Dense({self.input_size}, {self.output_size}, use_bias={self.bias is not None})"

@@ -1,0 +1,23 @@
+"""The kernels as functions of arrays: what is given comes back in kind (ndarray, `Tensor`, torch tensor).
+
+One file per operation. Each is a ladder: a readable reference first, then each faster rung, the one that
+ships last; `ops.registry` tells of all of them.
+"""
+
+from tinytorch.ops.conv2d import conv2d
+from tinytorch.ops.elementwise import relu
+from tinytorch.ops.linear import PackedWeight, linear, pack_weight
+from tinytorch.ops.matmul import matmul
+from tinytorch.ops.quantize import QuantizationWarning, dequantize, quantize
+
+__all__ = [
+    "PackedWeight",
+    "QuantizationWarning",
+    "conv2d",
+    "dequantize",
+    "linear",
+    "matmul",
+    "pack_weight",
+    "quantize",
+    "relu",
+]

@@ -1,0 +1,293 @@
+"""Convolution (cross-correlation, NCHW) as a matrix product whose right side is never stored.
+
+Row k = (channel, dy, dx) of that matrix holds, for every output pixel, the input pixel that weight k meets.
+Stored whole it is kh * kw times the image; here each tile gathers the part it needs, KC rows by NR pixels,
+into a panel that stays in the cache, and hands it to the same `accumulate` that products use.
+"""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from tinytorch.ops.epilogue import activation_code, finish_integers, for_integers, store
+from tinytorch.ops.matmul import KC, NR, SERIAL, accumulate, cut, tile_scratch, zeros
+from tinytorch.ops.registry import Cost, Operation, draw, product_bound
+from tinytorch.runtime.arrays import (
+    FLOATS,
+    HALVES,
+    SUPPORTED,
+    Array,
+    DType,
+    Output,
+    common_dtype,
+    compute_dtype,
+    contiguous,
+    convert,
+    empty,
+    like,
+    read,
+)
+from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.threads import get_num_threads
+
+Pair = tuple[int, int]
+
+
+def pair(name: str, value: Any, least: int) -> Pair:
+    """Return an integer or a pair of them as (vertical, horizontal), each at least `least`."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        if len(values) != 2 or any(isinstance(v, bool) for v in values):
+            raise TypeError
+        numbers = operator.index(values[0]), operator.index(values[1])
+    except TypeError:
+        raise TypeError(f"{name} must be an integer or a pair of them, not {value!r}") from None
+    if min(numbers) < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return numbers
+
+
+def output_shape(x: Array, weight: Array, stride: Pair, padding: Pair) -> tuple[int, int, int, int]:
+    """Return (N, O, OH, OW); ValueError naming the shapes if they do not fit."""
+    shapes = f"x {x.shape} and weight {weight.shape}"
+    if x.ndim != 4 or weight.ndim != 4:
+        raise ValueError(f"x must be (N, C, H, W) and weight (O, C, kh, kw); the shapes are {shapes}")
+    if x.shape[1] != weight.shape[1]:
+        raise ValueError(f"channels differ: {shapes} ({x.shape[1]} against {weight.shape[1]})")
+    size = [x.shape[2 + d] + 2 * padding[d] - weight.shape[2 + d] for d in range(2)]
+    if min(size) < 0 or min(weight.shape[2:]) < 1:
+        raise ValueError(f"the kernel does not fit the padded image: {shapes}, padding {padding}")
+    return x.shape[0], weight.shape[0], size[0] // stride[0] + 1, size[1] // stride[1] + 1
+
+
+def _padded(x: Array, padding: Pair, dtype: DType) -> Array:
+    """Return `x` in `dtype`, contiguous, with a border of zeros."""
+    if padding == (0, 0):
+        return contiguous(x, dtype)
+    batch, channels, height, width = x.shape
+    result = empty((batch, channels, height + 2 * padding[0], width + 2 * padding[1]), dtype)
+    result[...] = 0
+    result[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width] = x
+    return result
+
+
+# Declaration. The shapes are (N, C, H, W, O, kh, kw, stride, padding).
+
+
+def _inputs(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> tuple[Any, ...]:
+    n, c, h, w, o, kh, kw, stride, padding = shape
+    return (
+        draw(rng, (n, c, h, w), dtype),
+        draw(rng, (o, c, kh, kw), dtype),
+        draw(rng, (o,), dtype),
+        stride,
+        padding,
+    )
+
+
+def _columns(x: Array, weight: Array, stride: int, padding: int) -> Array:
+    """The matrix that a convolution multiplies with, stored whole: (N, C * kh * kw, OH * OW)."""
+    stride_, padding_ = pair("stride", stride, 1), pair("padding", padding, 0)
+    n, _, oh, ow = output_shape(x, weight, stride_, padding_)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        _padded(x, padding_, x.dtype), weight.shape[2:], axis=(2, 3)
+    )
+    windows = windows[:, :, :: stride_[0], :: stride_[1]]
+    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, math.prod(weight.shape[1:]), oh * ow)
+
+
+def _as_product(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    """A convolution as one NumPy product, in the dtype of its inputs."""
+    shape = output_shape(x, weight, pair("stride", stride, 1), pair("padding", padding, 0))
+    matrix = weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
+    return (matrix @ _columns(x, weight, stride, padding) + bias[:, None]).reshape(shape)
+
+
+def _reference(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    dtype = np.result_type(x, weight)
+    exact = np.float64 if dtype in FLOATS else dtype
+    return _as_product(x.astype(exact), weight.astype(exact), bias.astype(exact), stride, padding)
+
+
+def _bound(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    shape = output_shape(x, weight, pair("stride", stride, 1), pair("padding", padding, 0))
+    columns = _columns(x, weight, stride, padding)
+    matrix = np.concatenate((weight.reshape(len(weight), columns.shape[1]), bias[:, None]), 1)
+    ones = np.ones((columns.shape[0], 1, columns.shape[2]), x.dtype)
+    bound = product_bound(
+        matrix, np.concatenate((columns, ones), 1), np.result_type(x, weight), matrix.shape[1]
+    )
+    return bound.reshape(shape) if bound.ndim else bound
+
+
+def _cost(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Cost:
+    size = math.prod(output_shape(x, weight, pair("stride", stride, 1), pair("padding", padding, 0)))
+    moved = x.nbytes + weight.nbytes + bias.nbytes + size * np.result_type(x, weight).itemsize
+    return Cost(2 * size * math.prod(weight.shape[1:]), moved)
+
+
+CONV2D = Operation(
+    "conv2d",
+    inputs=_inputs,
+    reference=_reference,
+    bound=_bound,
+    cost=_cost,
+    shapes=(
+        (1, 1, 1, 1, 1, 1, 1, 1, 0), (2, 1, 8, 8, 8, 3, 3, 1, 1), (1, 3, 7, 9, 5, 3, 2, 2, 1),
+        (1, 2, 5, 5, 3, 5, 5, 3, 2), (3, 4, 6, 6, 9, 1, 1, 1, 0), (1, 40, 20, 19, 6, 3, 3, 1, 1),
+        (0, 2, 5, 5, 3, 3, 3, 1, 0), (2, 0, 5, 5, 3, 3, 3, 1, 0), (2, 3, 5, 5, 0, 3, 3, 1, 0),
+    ),
+)  # fmt: skip
+
+
+@CONV2D.rung("python loops", slow=True, dtypes=FLOATS)
+def conv2d_loops(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    """Seven loops over Python numbers: what a convolution is."""
+    stride_, padding_ = pair("stride", stride, 1), pair("padding", padding, 0)
+    shape = n, o, oh, ow = output_shape(x, weight, stride_, padding_)
+    image, taps = _padded(x, padding_, x.dtype).tolist(), weight.tolist()
+    channels, kh, kw = weight.shape[1:]
+    result = []
+    for item in range(n):
+        for out in range(o):
+            for y in range(oh):
+                for z in range(ow):
+                    total = float(bias[out])
+                    for c in range(channels):
+                        for dy in range(kh):
+                            row, tap = image[item][c][y * stride_[0] + dy], taps[out][c][dy]
+                            for dx in range(kw):
+                                total += row[z * stride_[1] + dx] * tap[dx]
+                    result.append(total)
+    return convert(np.array(result, np.float64).reshape(shape), common_dtype(x=x, weight=weight))
+
+
+@CONV2D.rung("numpy", dtypes=tuple(dtype for dtype in SUPPORTED if dtype not in HALVES))
+def conv2d_numpy(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    """Windows copied into a matrix, multiplied by NumPy."""
+    return _as_product(x, weight, bias, stride, padding)
+
+
+@tile_kernel(
+    lambda T: (
+        *(T[:, :, :, ::1], T[:, ::1], T[::1], types.int64, T[:, :, ::1], T[:, ::1]),
+        *(types.int64, types.int64, types.int64, types.int64, types.int64),
+    )
+)
+def _conv2d(tile, thread, x, weight, bias, code, out, memory, kh, kw, sy, sx, ow):
+    """NR output pixels of one image, all output channels."""
+    pixels, inner = out.shape[2], weight.shape[1]
+    pixel_tiles = -(-pixels // NR)
+    image = x[tile // pixel_tiles]
+    p0 = (tile % pixel_tiles) * NR
+    p1 = min(p0 + NR, pixels)
+    c, end = zeros(memory[thread], out.shape[1], p1 - p0)
+    panel, end = cut(memory[thread], end, min(KC, inner), p1 - p0)
+    for k0 in range(0, inner, KC):
+        k1 = min(k0 + KC, inner)
+        for k in range(k0, k1):
+            channel, dy, dx = k // (kh * kw), (k // kw) % kh, k % kw
+            target = panel[k - k0]
+            p = p0
+            while p < p1:  # a run of pixels in one row of the output
+                y, z = p // ow, p % ow
+                count = min(ow - z, p1 - p)
+                row = image[channel, y * sy + dy, z * sx + dx :]
+                place = target[p - p0 : p - p0 + count]
+                if sx == 1:
+                    for j in range(count):
+                        place[j] = row[j]
+                else:
+                    for j in range(count):
+                        place[j] = row[j * sx]
+                p += count
+        accumulate(c, weight, panel, 0, k0, k1, 0, 0)
+    if bias.size:
+        for o in range(c.shape[0]):
+            line, offset = c[o], bias[o]
+            for j in range(line.size):
+                line[j] += offset
+    store(c, out[tile // pixel_tiles], 0, p0, bias[:0], code)
+
+
+@CONV2D.rung("vectorized")
+def conv2d_vectorized(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    """Panels gathered in the cache and multiplied with SIMD; one thread."""
+    return convolve(x, weight, bias, pair("stride", stride, 1), pair("padding", padding, 0), threads=1)
+
+
+@CONV2D.rung("parallel")
+def conv2d_parallel(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+    """The same, its tiles claimed by the pool's threads."""
+    return convolve(x, weight, bias, pair("stride", stride, 1), pair("padding", padding, 0))
+
+
+def convolve(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    activation: str | None = None,
+    out: Any = None,
+    threads: int | None = None,
+) -> Array:
+    """Return activation(conv2d(x, weight) + bias) of an image (C, H, W) or a batch of them."""
+    if x.ndim == 3:
+        squeezed = None if out is None else read("out", out)[None]
+        return convolve(x[None], weight, bias, stride, padding, activation, squeezed, threads)[0]
+    shape = output_shape(x, weight, stride, padding)
+    if bias is not None and bias.shape != shape[1:2]:
+        raise ValueError(f"bias has shape {bias.shape}; weight {weight.shape} needs ({shape[1]},)")
+    inputs = {"x": x, "weight": weight} if bias is None else {"x": x, "weight": weight, "bias": bias}
+    dtype = common_dtype(**inputs)
+    code = activation_code(activation, dtype)
+    output = Output(out, shape, dtype, tuple(inputs.values()))
+    computed = compute_dtype(dtype)
+    same = output.buffer.dtype == computed
+    c = output.buffer if same else empty(shape, computed)
+    if c.size:
+        matrix = contiguous(weight, computed).reshape(shape[1], math.prod(weight.shape[1:]))
+        offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
+        pixels = shape[2] * shape[3]
+        work = c.size * matrix.shape[1]
+        threads = (get_num_threads() if threads is None else threads) if work >= SERIAL else 1
+        memory = tile_scratch(threads, shape[1], pixels, matrix.shape[1], computed)
+        image = _padded(x, padding, computed)
+        _conv2d[computed](
+            shape[0] * -(-pixels // NR),
+            *(image, matrix, offsets, for_integers(code, dtype), c.reshape(*shape[:2], pixels), memory),
+            *(weight.shape[2], weight.shape[3], *stride, shape[3]),
+            threads=threads,
+        )
+    return finish_integers(code, output.take(c))
+
+
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    activation: Any = None,
+    out: Any = None,
+) -> Any:
+    """Return activation(conv2d(x, weight) + bias), NCHW: weight (O, C, kh, kw), bias (O,).
+
+    Cross-correlation, as PyTorch's; x may be one image (C, H, W). `stride` and `padding` are integers or
+    (vertical, horizontal) pairs. The
+    result has shape (N, O, (H + 2p - kh) // s + 1, (W + 2p - kw) // s + 1) and is of the kind that was given,
+    or `out` itself.
+
+    Raises ValueError naming the shapes that do not fit, TypeError for a dtype that kernels do not take.
+
+    >>> import numpy as np
+    >>> conv2d(np.ones((1, 1, 4, 4)), np.ones((2, 1, 3, 3)), padding=1).shape
+    (1, 2, 4, 4)
+    """
+    arrays = read("x", x), read("weight", weight), None if bias is None else read("bias", bias)
+    result = convolve(*arrays, pair("stride", stride, 1), pair("padding", padding, 0), activation, out)
+    return like(result, x, weight, bias) if out is None else out

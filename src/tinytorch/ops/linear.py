@@ -1,0 +1,265 @@
+"""A dense layer in one kernel: activation(x @ weight + bias), with weights that may be packed ahead.
+
+Packing rearranges a weight once into the panels that the kernel streams, so that a call neither gathers
+strided rows nor copies; int8 packing also quarters the bytes, and quantizes each row of `x` as it comes.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinytorch.ops import quantize as quantization
+from tinytorch.ops.epilogue import RELU, activation_code
+from tinytorch.ops.matmul import pack, product, product_packed
+from tinytorch.ops.quantized import product_int8
+from tinytorch.ops.registry import Cost, Operation, draw, product_bound, rounding
+from tinytorch.runtime.arrays import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    FLOATS,
+    HALVES,
+    SUPPORTED,
+    Array,
+    DType,
+    Output,
+    common_dtype,
+    compute_dtype,
+    contiguous,
+    convert,
+    empty,
+    like,
+    promote,
+    read,
+)
+
+_INT8 = np.dtype(np.int8)
+_PACKABLE = {"float16": FLOAT16, "bfloat16": BFLOAT16, "float32": FLOAT32, "float64": FLOAT64, "int8": _INT8}
+
+
+@dataclass(frozen=True, eq=False)
+class PackedWeight:
+    """A weight laid out for `linear`: immutable, picklable, made by `pack_weight`."""
+
+    shape: tuple[int, int]  # (in, out), as it was given
+    dtype: DType
+    data: Array  # float: panels of `ops.matmul.pack`; int8: (out, in)
+    scales: Array | None = None  # int8: one per output channel, float32
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only, here and after unpickling."""
+        for array in (self.data, self.scales):
+            if array is not None:
+                array.setflags(write=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled weight."""
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the weight takes, scales included."""
+        return self.data.nbytes + (0 if self.scales is None else self.scales.nbytes)
+
+    def __repr__(self) -> str:
+        """Show shape, dtype and size."""
+        return f"PackedWeight(shape={self.shape}, dtype={self.dtype}, nbytes={self.nbytes})"
+
+
+def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
+    """Pack a (in, out) weight for `linear`; `dtype` converts it, "int8" to one symmetric scale per output.
+
+    Raises ValueError if it is not 2-D or, for int8, not finite; TypeError for another dtype.
+
+    >>> import numpy as np
+    >>> pack_weight(np.ones((64, 32), np.float32), dtype="int8")
+    PackedWeight(shape=(64, 32), dtype=int8, nbytes=2176)
+    """
+    array = read("weight", weight)
+    if array.ndim != 2:
+        raise ValueError(f"weight must have shape (in, out); it has shape {array.shape}")
+    shape = (array.shape[0], array.shape[1])
+    target = array.dtype if dtype is None else _packable(dtype)
+    if target == _INT8:
+        codes, scales = quantization.quantize_array(array, None, axis=1, name="weight")
+        return PackedWeight(shape, _INT8, np.ascontiguousarray(codes.T), scales.astype(FLOAT32))
+    if target not in FLOATS:
+        raise TypeError(f"weight has dtype {target}; packed weights are {', '.join(_PACKABLE)}")
+    return PackedWeight(shape, target, pack(convert(array, target)))
+
+
+def _packable(dtype: Any) -> DType:
+    if isinstance(dtype, str) and dtype in _PACKABLE:
+        return _PACKABLE[dtype]
+    for known in _PACKABLE.values():
+        if not isinstance(dtype, str) and dtype in (known, known.type):
+            return known
+    raise TypeError(f"cannot pack a weight as {dtype!r}; there are {', '.join(_PACKABLE)}")
+
+
+def _reference(x: Array, weight: Array, bias: Array) -> Array:
+    exact = np.float64 if np.result_type(x, weight) in FLOATS else np.result_type(x, weight)
+    y = x.astype(exact) @ weight.astype(exact) + bias.astype(exact)
+    return np.where(y <= 0, 0, y).astype(y.dtype)
+
+
+def _bound(x: Array, weight: Array, bias: Array) -> Array:
+    ones = np.ones((*x.shape[:-1], 1), x.dtype)
+    return product_bound(
+        np.concatenate((x, ones), -1),
+        np.concatenate((weight, bias[None]), 0),
+        np.result_type(x, weight),
+        x.shape[-1] + 1,
+    )
+
+
+def _cost(x: Array, weight: Array, bias: Array) -> Cost:
+    size = math.prod(x.shape[:-1]) * weight.shape[1]
+    moved = x.nbytes + weight.nbytes + bias.nbytes + size * np.result_type(x, weight).itemsize
+    return Cost(2 * size * (weight.shape[0] + 1), moved)
+
+
+def _inputs(rng: np.random.Generator, shape: tuple[int, int, int], dtype: DType) -> tuple[Array, ...]:
+    rows, inner, columns = shape
+    return draw(rng, (rows, inner), dtype), draw(rng, (inner, columns), dtype), draw(rng, (columns,), dtype)
+
+
+LINEAR = Operation(
+    "linear",  # with bias and ReLU
+    inputs=_inputs,
+    reference=_reference,
+    bound=_bound,
+    cost=_cost,
+    shapes=(
+        (1, 1, 1), (1, 64, 10), (5, 7, 3), (4, 300, 257), (130, 260, 300), (0, 3, 4), (3, 0, 4), (3, 4, 0),
+    ),
+)  # fmt: skip
+
+
+@LINEAR.rung("numpy", dtypes=tuple(dtype for dtype in SUPPORTED if dtype not in HALVES))
+def linear_numpy(x: Array, weight: Array, bias: Array) -> Array:
+    """NumPy: a product, a sum and a maximum."""
+    y = x @ weight + bias
+    return np.maximum(y, np.zeros((), y.dtype))
+
+
+@LINEAR.rung("fused")
+def linear_fused(x: Array, weight: Array, bias: Array) -> Array:
+    """One kernel: bias and ReLU applied while the tile is in the cache."""
+    return product(x, weight, bias, RELU)
+
+
+def _ahead(dtype: str | None) -> Any:
+    """Pack the weight before the call that is timed, as a network does when it is loaded."""
+
+    def prepare(x: Array, weight: Array, bias: Array) -> Any:
+        packed = pack_weight(weight, dtype)
+        return lambda x, weight, bias: _linear_packed(x, packed, bias, RELU, None)
+
+    return prepare
+
+
+@LINEAR.rung("fused, packed weights", dtypes=FLOATS, prepare=_ahead(None))
+def linear_fused_packed(x: Array, weight: Array, bias: Array) -> Array:
+    """The fused kernel on weights packed beforehand."""
+    return _linear_packed(x, pack_weight(weight), bias, RELU, None)
+
+
+def _int8_parts(x: Array, weight: Array) -> tuple[Array, Array]:
+    """The exact int8 product and the magnitude that its rounding goes with."""
+    x_scales = quantization.calibrate(x, 0, x.dtype)[:, None]
+    scales = quantization.calibrate(weight, 1, weight.dtype)
+    codes, weights = (
+        np.clip(np.rint(v / s), -128, 127).astype(np.int64) for v, s in ((x, x_scales), (weight, scales))
+    )
+    return codes @ weights, x_scales.astype(np.float64) * scales.astype(np.float32)
+
+
+def _int8_reference(x: Array, weight: Array, bias: Array) -> Array:
+    total, scale = _int8_parts(x, weight)
+    return np.maximum(total * scale + bias, 0)
+
+
+def _int8_bound(x: Array, weight: Array, bias: Array) -> Array:
+    total, scale = _int8_parts(x, weight)
+    return 2 * rounding(np.abs(total * scale) + np.abs(bias), x.dtype)
+
+
+@LINEAR.rung(
+    "int8, packed weights",
+    dtypes=(FLOAT32, FLOAT64),
+    reference=_int8_reference,
+    bound=_int8_bound,
+    prepare=_ahead("int8"),
+)
+def linear_int8(x: Array, weight: Array, bias: Array) -> Array:
+    """Weights in int8, one scale per output; each row of x quantized in the call."""
+    return _linear_packed(x, pack_weight(weight, "int8"), bias, RELU, None)
+
+
+def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, out: Any = None) -> Any:
+    """Return activation(x @ weight + bias): x (..., in), weight (in, out) or packed, bias (out,).
+
+    `activation` is None, "relu", "sigmoid", "tanh", "silu" or "gelu" (its tanh form). An int8 packed weight
+    quantizes each row of `x` to int8 (symmetric, max-abs / 127) and multiplies in integers. The result is of
+    the kind that was given, or `out` itself.
+
+    Raises ValueError naming the shapes that do not fit or an unknown activation, TypeError for a dtype that
+    kernels do not take.
+
+    >>> import numpy as np
+    >>> linear(np.ones((2, 3)), np.ones((3, 2)), bias=np.array([-4.0, 1.0]), activation="relu")
+    array([[0., 4.],
+           [0., 4.]])
+    """
+    rows = read("x", x)
+    offsets = None if bias is None else read("bias", bias)
+    packed = weight if isinstance(weight, PackedWeight) else None
+    matrix = None if packed else read("weight", weight)
+    shape = weight.shape if matrix is None else matrix.shape
+    if rows.ndim == 0 or len(shape) != 2 or rows.shape[-1] != shape[0]:
+        raise ValueError(f"x {rows.shape} does not fit weight {shape}: x must be (..., in), weight (in, out)")
+    if offsets is not None and offsets.shape != shape[1:]:
+        raise ValueError(f"bias has shape {offsets.shape}; weight {shape} needs ({shape[1]},)")
+    if packed:
+        code = activation_code(activation, FLOAT32)
+        result = _linear_packed(rows, packed, offsets, code, out)
+    else:
+        assert matrix is not None
+        parts = (
+            {"x": rows, "weight": matrix}
+            if offsets is None
+            else {"x": rows, "weight": matrix, "bias": offsets}
+        )
+        dtype = common_dtype(**parts)
+        code = activation_code(activation, dtype)
+        wide = (rows, matrix) if dtype in (rows.dtype, matrix.dtype) else (convert(rows, dtype), matrix)
+        result = product(*wide, offsets, code, out)
+    return like(result, x, weight, bias) if out is None else out
+
+
+def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int, out: Any) -> Array:
+    kinds = {"x": x.dtype} if weight.dtype == _INT8 else {"x": x.dtype, "weight": weight.dtype}
+    dtype = promote(**kinds, **({} if bias is None else {"bias": bias.dtype}))
+    if weight.dtype == _INT8 and dtype not in FLOATS:
+        dtype = FLOAT32
+    if dtype not in FLOATS:
+        raise TypeError(f"x {x.dtype} and packed weight {weight.dtype} have no common float dtype")
+    computed = compute_dtype(dtype)
+    shape = (*x.shape[:-1], weight.shape[1])
+    output = Output(out, shape, dtype, (x,) if bias is None else (x, bias))
+    count = math.prod(x.shape[:-1])
+    buffer = output.buffer.reshape(count, weight.shape[1])
+    rows = contiguous(x, computed).reshape(count, weight.shape[0])
+    offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
+    if weight.dtype != _INT8:
+        product_packed(rows, contiguous(weight.data, computed), offsets, code, buffer)
+    else:
+        assert weight.scales is not None
+        codes, scales = quantization.quantize_array(rows, None, axis=0, name="x")
+        product_int8(codes, weight.data, scales, weight.scales, offsets, code, buffer)
+    return output.take(output.buffer)

@@ -1,0 +1,1 @@
+"""What every operation leans on: arrays in and out, the thread pool, compilation and its cache."""

@@ -1,0 +1,230 @@
+"""Arrays in and out: what a user may hand to a kernel, and what a compiled kernel may be handed.
+
+A user's array comes in once, through `read`, whatever library it belongs to; `contiguous` makes of it what
+compiled code wants; `like` hands the result back as the kind that was given. Frameworks are found through
+`sys.modules`: one that was never imported cannot have made the argument.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+from tinytorch.machine.quota import available_memory
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+DType: TypeAlias = np.dtype[Any]
+
+FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
+HALVES = (FLOAT16, BFLOAT16)
+FLOATS = (FLOAT32, FLOAT64, *HALVES)
+INTEGERS = tuple(np.dtype(f"{kind}{size}") for kind in ("int", "uint") for size in (8, 16, 32, 64))
+SUPPORTED = (*FLOATS, *INTEGERS)
+_SUPPORTED = frozenset(SUPPORTED)
+_COMPUTE: dict[DType, DType] = {
+    **dict.fromkeys(INTEGERS, INT64),
+    FLOAT32: FLOAT32,
+    FLOAT64: FLOAT64,
+    **dict.fromkeys(HALVES, FLOAT32),
+}
+_NAMES = "float16, bfloat16, float32, float64 or an integer type"
+#: Below this many bytes the system is not asked how much memory it has (a microsecond or more).
+_LARGE = 64 << 20
+
+
+def read(name: str, value: Any) -> Array:
+    """Return `value` as a native-endian ndarray of a supported dtype, without a copy where that can be.
+
+    Takes an ndarray, a `Tensor`, a CPU torch tensor, or anything with `__array__` or `__dlpack__`.
+    Raises TypeError naming `name` and the dtype (or the device) that kernels do not take.
+    """
+    array = _to_numpy(name, value)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype not in _SUPPORTED:
+        raise TypeError(f"{name} has dtype {array.dtype}; kernels take {_NAMES}")
+    return array
+
+
+def _to_numpy(name: str, value: Any) -> Array:
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; kernels would ignore the mask: pass {name}.filled(value)")
+    tensor, torch = _tensor_class(), sys.modules.get("torch")
+    if tensor is not None and isinstance(value, tensor):
+        return value.data
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _from_torch(name, value, torch)
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise ValueError(f"{name} is no array: {error}") from None
+
+
+def _tensor_class() -> Any:
+    module = sys.modules.get("tinytorch.core.tensor")
+    return getattr(module, "Tensor", None)
+
+
+def _from_torch(name: str, value: Any, torch: Any) -> Array:
+    if value.device.type != "cpu":
+        raise TypeError(f"{name} is on {value.device}; kernels run on the CPU: pass {name}.cpu()")
+    if value.layout != torch.strided:
+        raise TypeError(
+            f"{name} has layout {value.layout}; kernels take dense tensors: pass {name}.to_dense()"
+        )
+    if value.requires_grad and torch.is_grad_enabled():
+        raise TypeError(f"{name} requires grad, and kernels record none: pass {name}.detach()")
+    value = value.detach().resolve_conj().resolve_neg()
+    if value.dtype == torch.bfloat16:
+        return value.view(torch.int16).numpy().view(BFLOAT16)
+    return value.numpy()
+
+
+def like(result: Array, *given: Any) -> Any:
+    """Return `result` as the kind of array that was given: torch tensor, `Tensor` or ndarray."""
+    torch, tensor = sys.modules.get("torch"), _tensor_class()
+    if torch is not None and any(isinstance(value, torch.Tensor) for value in given):
+        if result.dtype == BFLOAT16:
+            return torch.from_numpy(result.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(result)
+    if tensor is not None and any(isinstance(value, tensor) for value in given):
+        return tensor(result)
+    return result
+
+
+def common_dtype(**arrays: Array) -> DType:
+    """Return the dtype of the result, as `numpy.result_type` has it; TypeError if kernels do not take it."""
+    return promote(**{name: array.dtype for name, array in arrays.items()})
+
+
+def promote(**dtypes: DType) -> DType:
+    """Return what `numpy.result_type` gives; TypeError naming the dtypes if kernels do not take it."""
+    kinds = tuple(dtypes.values())
+    if kinds[1:] == kinds[:-1]:
+        return kinds[0]
+    try:
+        result = np.result_type(*kinds)
+    except TypeError:
+        result = np.dtype(object)
+    if result not in SUPPORTED:
+        given = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+        raise TypeError(f"no common dtype for {given}: convert one of them first")
+    return result
+
+
+def compute_dtype(result: DType) -> DType:
+    """Return the dtype that a result is computed in: half types in float32, integers modulo 2**64.
+
+    Sums and products modulo 2**64 are, cut to any narrower integer, what that type's own wrap-around
+    arithmetic gives, so one int64 kernel is exact for all eight integer types.
+    """
+    return _COMPUTE[result]
+
+
+def contiguous(array: Array, dtype: DType) -> Array:
+    """Return `array` as compiled code takes it: C order, aligned, of `dtype`; copied only if it is not."""
+    if array.dtype != dtype or not array.flags.c_contiguous or not array.flags.aligned:
+        copy = empty(array.shape, dtype)
+        copy[...] = array
+        return copy
+    if not array.flags.writeable:
+        return np.asarray(_Writable(array))
+    return array
+
+
+class _Writable:
+    """A read-only array under a type that numba knows as the ordinary one. Kernels do not write inputs."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+
+
+def empty(shape: Sequence[int], dtype: DType) -> Array:
+    """Allocate an array; MemoryError if the machine cannot hold it, before a byte is written.
+
+    Linux lends more memory than there is and kills the process that uses it, so large requests are held
+    against what is available now.
+    """
+    if (size := math.prod(shape) * dtype.itemsize) >= _LARGE:
+        available = available_memory()
+        if size > available:
+            raise MemoryError(
+                f"an array of shape {tuple(shape)} and dtype {dtype} needs {size / 2**30:.1f} GiB; "
+                f"{available / 2**30:.1f} GiB are available"
+            )
+    return np.empty(shape, dtype)
+
+
+def convert(array: Array, dtype: DType) -> Array:
+    """Return `array` in `dtype`, rounding to nearest; values past a half type's range become infinite."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = empty(array.shape, dtype)
+        result[...] = array.view(np.uint64) if dtype == np.uint64 and array.dtype == INT64 else array
+    return result
+
+
+class Output:
+    """Where a result goes: into `out` with NumPy's meaning, or into a new array.
+
+    `buffer` is what the kernel writes: the user's own memory where its layout allows it.
+
+    Raises TypeError if `out` is no array, ValueError if its shape or dtype is wrong, it is read-only, or
+    it overlaps an input.
+    """
+
+    def __init__(self, out: Any, shape: tuple[int, ...], dtype: DType, inputs: Sequence[Array]) -> None:
+        self.dtype = dtype
+        self._target: Array | None = None
+        computed = compute_dtype(dtype) if dtype not in INTEGERS else dtype
+        if out is not None:
+            self._target = _writable_target(out, shape, dtype, inputs)
+            flags = self._target.flags
+            if flags.c_contiguous and flags.aligned and computed == dtype and self._target.dtype.isnative:
+                self.buffer = self._target
+                return
+        self.buffer = empty(shape, computed)
+
+    def take(self, result: Array) -> Array:
+        """Bring `result` (the buffer, or another array of the same shape) to where it belongs."""
+        if self._target is None:
+            return convert(result, self.dtype)
+        if result is not self._target:
+            self._target[...] = convert(result, self.dtype)
+        return self._target
+
+
+def _writable_target(out: Any, shape: tuple[int, ...], dtype: DType, inputs: Sequence[Array]) -> Array:
+    if not isinstance(out, np.ndarray) and not hasattr(out, "__array__"):
+        raise TypeError(f"out must be an array, not {type(out).__name__}")
+    target = _to_numpy("out", out)
+    if target.shape != shape:
+        raise ValueError(f"out has shape {target.shape}; the result has shape {shape}")
+    if target.dtype != dtype:
+        raise ValueError(f"out has dtype {target.dtype}; the result has dtype {dtype}")
+    if not target.flags.writeable:
+        raise ValueError("out is read-only")
+    if any(_overlap(target, array) for array in inputs):
+        raise ValueError("out overlaps an input; kernels write while they read: pass another array")
+    return target
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]  # NumPy's stub knows 0 and -1 alone
+    except np.exceptions.TooHardError:
+        return True

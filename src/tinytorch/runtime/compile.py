@@ -1,0 +1,117 @@
+"""From a Python function of one tile to machine code that the pool runs over many.
+
+A kernel is written as `body(tile, thread, *arguments)`: what tile number `tile` of the result is. How many
+tiles there are follows from the shape alone, never from the number of threads, so the same input gives
+bitwise the same output on any number of them. `thread` is the number of the thread that does the tile, below
+the number that was asked for; it says which scratch memory is free to use, and nothing else.
+
+    @tile_kernel(lambda T: (T[::1], T[::1]))
+    def double(tile, thread, x, out):
+        for i in range(tile * 1024, min((tile + 1) * 1024, x.size)):
+            out[i] = x[i] + x[i]
+
+    double[x.dtype](tiles, x, out, threads=2)
+
+A signature is compiled when it is first asked for. Arguments are contiguous, aligned arrays and scalars of
+exactly the declared types: `runtime.arrays` makes them so.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.ccallback import CFunc
+
+from tinytorch.runtime import pool
+from tinytorch.runtime.cache import KernelCache
+from tinytorch.runtime.intrinsics import address_of, tuple_at
+
+#: Contraction lets a*b + c become one fused multiply-add: one rounding less. It keeps NaN, inf and -0.0.
+CONTRACT = frozenset({"contract"})
+#: Reassociation also lets a sum be split over vector lanes. It keeps NaN and inf; only the order changes,
+#: and it changes at compile time, so results still repeat bit for bit.
+REASSOCIATE = frozenset({"contract", "reassoc"})
+
+# numba's compiler lock must not be held by another thread when the process forks.
+_compiling = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release
+    )
+
+
+def device_function(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper that kernels call; it becomes part of whatever kernel calls it."""
+    return numba.njit(nogil=True, error_model="numpy", fastmath=set(CONTRACT))(body)
+
+
+def compiled(signature: Any, name: str, body: Callable[..., Any]) -> Any:
+    """Compile `body` for one signature, through the cache on disk."""
+    with _compiling:
+        function = numba.njit(nogil=True, error_model="numpy")(body)
+        function._cache = KernelCache(name)
+        function.compile(signature)
+        function.disable_compile()
+        return function
+
+
+class TileKernel:
+    """A kernel for every dtype it is asked for: `kernel[dtype](tiles, *arguments, threads=1)`."""
+
+    def __init__(
+        self, body: Callable[..., None], signature: Callable[[Any], tuple[Any, ...]], fastmath: frozenset[str]
+    ) -> None:
+        self.body = body
+        self.name = f"{body.__module__}.{body.__qualname__}"
+        self.__doc__ = body.__doc__
+        self._signature = signature
+        self._fastmath = fastmath
+        self._variants: dict[np.dtype[Any], Callable[..., None]] = {}
+
+    def __getitem__(self, dtype: Any) -> Callable[..., None]:
+        """Return the kernel for one dtype, compiled if this is the first time it is asked for."""
+        try:
+            return self._variants[dtype]
+        except KeyError:
+            with _compiling:
+                if dtype not in self._variants:
+                    self._variants[dtype] = self._compile(np.dtype(dtype))
+                return self._variants[dtype]
+
+    def _compile(self, dtype: np.dtype[Any]) -> Callable[..., None]:
+        arguments = types.Tuple(self._signature(numba.from_dtype(dtype)))
+        body = numba.njit(nogil=True, error_model="numpy", fastmath=set(self._fastmath))(self.body)
+
+        def tile(address, number, thread):
+            body(number, thread, *tuple_at(address, arguments))
+
+        def launcher(pool_address, threads, tiles, tile_address, arguments):
+            pool.launch(pool_address, threads, tiles, tile_address, address_of(arguments))
+
+        callback: Any = CFunc(tile, ((types.int64,) * 3, types.void), {}, {"error_model": "numpy"})
+        callback._cache = KernelCache(f"{self.name} {sorted(self._fastmath)} {arguments}")
+        callback.compile()
+        address = callback.address
+        launch = compiled(types.void(*[types.int64] * 4, arguments), f"{__name__}.launcher", launcher)
+        current = pool.current
+
+        def kernel(tiles: int, *args: Any, threads: int = 1) -> None:
+            workers = current()
+            if threads > 1 and tiles > 1:
+                workers.ready(min(threads, tiles))
+            launch(workers.address, threads, tiles, address, args)
+
+        kernel.__doc__ = self.__doc__
+        kernel.callback = callback  # type: ignore[attr-defined]  # keeps the machine code alive
+        return kernel
+
+
+def tile_kernel(
+    signature: Callable[[Any], tuple[Any, ...]], fastmath: frozenset[str] = CONTRACT
+) -> Callable[[Callable[..., None]], TileKernel]:
+    """Declare a kernel; `signature(T)` gives the types of its arguments for a dtype T."""
+    return lambda body: TileKernel(body, signature, fastmath)
