@@ -48,9 +48,9 @@ def _size(size: int | None) -> str:
 def show_ladder(console: Console, ladder: Ladder) -> None:
     """Print one operation's rungs, lowest first."""
     table = Table(title=f"{ladder.title}, float32", title_justify="left")
-    table.add_column("rung", min_width=22)
+    table.add_column("rung", min_width=21)
     for name in ("median", "spread", ladder.unit, "x bottom", "x NumPy"):
-        table.add_column(name, justify="right", min_width=8)
+        table.add_column(name, justify="right", min_width=7)
     for step in ladder.steps:
         median = step.measurement.median
         table.add_row(
@@ -69,9 +69,9 @@ def show_digits(console: Console, results: Iterable[Result]) -> None:
     results = list(results)
     title = f"Handwritten digits: a trained network on {results[0].images} held-out images"
     table = Table(title=title, title_justify="left")
-    table.add_column("network", min_width=22)
-    for name in ("accuracy", "images/s", "x NumPy", "latency of one", "weights"):
-        table.add_column(name, justify="right", min_width=8)
+    table.add_column("network", min_width=15)
+    for name in ("accuracy", "images/s", "x NumPy", "one image", "weights"):
+        table.add_column(name, justify="right", min_width=7)
     base = results[0].images_per_second
     for result in results:
         table.add_row(

@@ -96,7 +96,7 @@ def problem(a: Array, b: Array, computed: DType | None = None) -> Problem:
     columns = b if b.ndim > 1 else b[:, None]
     computed = compute_dtype(dtype) if computed is None else computed
     if columns.ndim == 2 and rows.ndim > 2:  # one B for the whole batch: the batch is more rows
-        rows = contiguous(rows, computed).reshape(-1, rows.shape[-1])
+        rows = contiguous(rows, computed).reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
     if rows.ndim == columns.ndim == 2:
         left, right = contiguous(rows, computed)[None], contiguous(columns, computed)[None]
         return Problem(left, right, ONLY, ONLY, shape, dtype)

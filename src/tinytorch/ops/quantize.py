@@ -178,13 +178,13 @@ def calibrate(x: Array, axis: int | None, dtype: DType) -> Array:
     if x.size == 0:
         return np.ones(1 if axis is None else x.shape[axis], dtype)
     # Negated as float64: the most negative integer has no positive counterpart of its own type.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         high = np.asarray(x.max(axis=others), np.float64)
         low = np.asarray(x.min(axis=others), np.float64)
         largest = np.maximum(high, -low).astype(dtype).reshape(-1)
         scales = largest / dtype.type(HIGHEST)
         # Subnormal scales are coarse: the next one up, if rounding made this one too small to reach 127.
-        short = largest > scales * dtype.type(HIGHEST + 0.5)
+        short = largest / scales > dtype.type(HIGHEST + 0.5)
         scales = np.where(short, np.nextafter(scales, dtype.type(np.inf)), scales)
     return np.where(scales > 0, scales, dtype.type(1)).astype(dtype)
 
