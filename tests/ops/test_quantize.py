@@ -128,6 +128,10 @@ def test_scales_that_float32_does_not_hold(scale):
     assert np.array_equal(codes, [127, 0, -128] if scale < 1 else [0, 0, 0])
 
 
+def test_relu_at_a_scale_that_float32_does_not_hold():
+    assert np.array_equal(quantized_relu(np.array([1.0, -1.0], np.float32), 1e300).data, [0, 0])
+
+
 @quietly
 @given(seeds, sizes, sizes, sizes, st.sampled_from(SUPPORTED), layouts, st.sampled_from([0.03, 1.0, 2.5]),
        st.sampled_from([0.02, 1.0, None]))  # fmt: skip
@@ -205,7 +209,8 @@ def test_quantized_relu(seed, shape, dtype, layout, scale):
     x = values(np.random.default_rng(seed), shape, dtype)
     result = quantized_relu(lay(x, layout), scale).data
     assert result.dtype == (np.float64 if dtype == np.float64 else np.float32)
-    exact = np.maximum(codes_of(x, scale), 0) * result.dtype.type(scale)
+    used = float(scale if dtype.kind in "iu" or dtype == np.float64 else np.float32(scale))
+    exact = np.maximum(codes_of(x, scale), 0) * used
     assert np.array_equal(result, exact.astype(result.dtype))
 
 

@@ -18,6 +18,8 @@ from tinytorch.runtime.threads import get_num_threads
 
 #: Of the JSON file; changes when a reader of it would have to.
 SCHEMA = 1
+QUICK: Effort = {"seconds": 0.05, "rounds": 9}
+FULL: Effort = {"seconds": 0.5, "rounds": 20}
 
 
 def run(quick: bool, target: Path | None, console: Console) -> None:
@@ -27,7 +29,7 @@ def run(quick: bool, target: Path | None, console: Console) -> None:
     """
     machine = describe()
     report.show_machine(console, machine, get_num_threads())
-    effort: Effort = {"seconds": 0.05, "rounds": 9} if quick else {"seconds": 0.5, "rounds": 20}
+    effort = QUICK if quick else FULL
     ladders = []
     with console.status("starting") as status:
         tell: Callable[[str], None] = status.update

@@ -217,8 +217,9 @@ def quantize(x: Any, scale: Any = None, zero_point: Any = 0, axis: int | None = 
     """Return (int8 codes, scale) of saturate(round_half_to_even(x / scale) + zero_point).
 
     `scale` None calibrates to max-abs / 127. With `axis`, scale and zero point are per channel of it: 1-D
-    arrays. The scale comes back as float64 for float64 `x`, else float32. Values that a given scale clips
-    are told of in one QuantizationWarning.
+    arrays. The scale comes back in the precision that divided: float64 for float64 and integer `x`, else
+    float32 (unless only float64 can hold it). Values that a given scale clips are told of in one
+    QuantizationWarning.
 
     Raises ValueError for NaN or inf, a scale that is not finite and positive, or shapes that do not fit.
 
@@ -230,8 +231,7 @@ def quantize(x: Any, scale: Any = None, zero_point: Any = 0, axis: int | None = 
     result = quantized(array, scale, axis, "x", zero_point)
     if scale is not None:
         warn(result.complaint("x"))
-    scales = result.scales.astype(result_dtype(array))
-    return like(result.codes, x), scales[0] if axis is None else scales
+    return like(result.codes, x), result.scales[0] if axis is None else result.scales
 
 
 def dequantize(q: Any, scale: Any, zero_point: Any = 0, axis: int | None = None) -> Any:

@@ -152,7 +152,7 @@ def matmul_quantized(a: Array, b: Array) -> Array:
 # ReLU
 
 
-@tile_kernel(lambda T: (types.int8[::1], T[::1], T))
+@tile_kernel(lambda T: (types.int8[::1], T[::1], types.float64))
 def _relu(tile, thread, codes, out, scale):
     for i in range(tile * BLOCK, min((tile + 1) * BLOCK, codes.size)):
         out[i] = max(codes[i], np.int8(0)) * scale
@@ -162,7 +162,7 @@ def quantized_relu_array(x: Array, scale: Any = None) -> tuple[Array, str | None
     """Return ReLU of `x` computed on its int8 codes, as floats, and what there is to say of saturation."""
     result = quantized(x, scale)
     out = empty(x.shape, result_dtype(x))
-    step = out.dtype.type(result.scales[0])
+    step = float(result.scales[0])
     threads = get_num_threads() if x.size > RELU_SERIAL else 1
     _relu[out.dtype](-(-x.size // BLOCK), result.codes.reshape(-1), out.reshape(-1), step, threads=threads)
     return out, None if scale is None else result.complaint("x")

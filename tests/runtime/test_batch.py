@@ -1,0 +1,131 @@
+"""Batches on executors of every kind."""
+
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tinytorch.core.kernels import BatchItemError, parallel_batch_processing, vectorized_relu
+from tinytorch.core.tensor import Tensor
+
+
+def double(x):
+    return x * 2
+
+
+def fail_on_three(x):
+    if x == 3:
+        raise KeyError("three")
+    return x
+
+
+def relu_sum(x):
+    return float(vectorized_relu(x).data.sum())
+
+
+def test_results_in_order():
+    def slow_first(x):
+        time.sleep(0.05 if x == 0 else 0)
+        return x * 10
+
+    assert parallel_batch_processing(range(6), slow_first, num_workers=3) == [0, 10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("items", [[], (), np.zeros((0, 3)), iter([])])
+def test_empty(items):
+    assert parallel_batch_processing(items, double) == []
+
+
+def test_arrays_and_tensors_are_batches_of_rows():
+    batch = np.arange(-6.0, 6).reshape(3, 4)
+    for given in (batch, Tensor(batch), list(batch), (row for row in batch)):
+        results = parallel_batch_processing(given, vectorized_relu)
+        assert np.array_equal(np.stack([r.data for r in results]), np.maximum(batch, 0))
+
+
+def test_num_workers_is_honoured():
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(x):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return x
+
+    for workers in (1, 3):
+        most = 0
+        parallel_batch_processing(range(12), work, num_workers=workers)
+        assert most == workers
+
+
+def test_an_item_that_raises():
+    begun = []
+
+    def work(x):
+        begun.append(x)
+        time.sleep(0.01)
+        return fail_on_three(x)
+
+    with pytest.raises(BatchItemError, match=r"item 3 of 500 failed \(KeyError: 'three'\)") as error:
+        parallel_batch_processing(range(500), work, num_workers=2)
+    assert error.value.index == 3
+    assert isinstance(error.value.__cause__, KeyError)
+    assert len(begun) < 20
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"num_workers": 0}, ValueError, "num_workers must be at least 1"),
+        ({"num_workers": 2.0}, TypeError, "num_workers must be an integer"),
+        ({"operation": 3}, TypeError, "operation must be callable"),
+        ({"executor": 3}, TypeError, "executor must be"),
+        ({"batch_data": 7}, TypeError, "batch_data must be"),
+    ],
+)
+def test_errors(options, error, text):
+    with pytest.raises(error, match=text):
+        parallel_batch_processing(**{"batch_data": [1], "operation": double, **options})
+
+
+def test_threads_of_another_executor():
+    with ThreadPoolExecutor(2) as executor:
+        assert parallel_batch_processing([1, 2, 3], double, executor=executor) == [2, 4, 6]
+        assert executor.submit(double, 4).result() == 8  # ours to use, not to close
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        parallel_batch_processing([1], double, executor=executor)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes(method):
+    import multiprocessing
+
+    batch = [np.arange(-5.0, 5) * n for n in range(6)]
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as executor:
+        assert parallel_batch_processing(batch, relu_sum, executor=executor) == [10.0 * n for n in range(6)]
+        with pytest.raises(BatchItemError, match="item 3 of 9") as error:
+            parallel_batch_processing(range(9), fail_on_three, executor=executor)
+        assert isinstance(error.value.__cause__, KeyError)
+
+
+def test_dask_cluster_of_processes():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        executor = client.get_executor()
+        batch = [np.arange(-5.0, 5) * n for n in range(6)]
+        assert parallel_batch_processing(batch, relu_sum, executor=executor) == [10.0 * n for n in range(6)]
+        with pytest.raises(BatchItemError, match="item 3 of 9") as error:
+            parallel_batch_processing(range(9), fail_on_three, executor=executor)
+        assert isinstance(error.value.__cause__, KeyError)

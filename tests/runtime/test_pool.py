@@ -1,0 +1,238 @@
+"""The pool: every tile once, from any thread, after fork and spawn."""
+
+import gc
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from numba import types
+
+from tinytorch import get_num_threads, set_num_threads
+from tinytorch.core import kernels
+from tinytorch.runtime import pool, threads
+from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.scratch import scratch
+
+
+@tile_kernel(lambda T: (T[::1], types.int64[::1]))
+def mark(tile, thread, counts, owners):
+    counts[tile] += 1
+    owners[tile] = thread
+
+
+@tile_kernel(lambda T: (T[::1], types.int64[::1], types.int64))
+def toil(tile, thread, values, owners, steps):
+    value = values[tile]
+    for _ in range(steps):
+        value = value * 0.999999 + 1e-9
+    values[tile] = value
+    owners[tile] = thread
+
+
+INT = np.dtype(np.int64)
+REAL = np.dtype(np.float64)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 100, 65535, 65536, 200_001])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_every_tile_exactly_once(number, count):
+    counts, owners = np.zeros(number, np.int64), np.full(number, -1)
+    for repeat in range(1, 4):
+        mark[INT](number, counts, owners, threads=count)
+        assert np.all(counts == repeat)
+        assert np.all((owners >= 0) & (owners < count))
+
+
+def test_many_small_launches():
+    counts, owners = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for repeat in range(1, 20_001):
+        mark[INT](3, counts, owners, threads=3)
+    assert np.all(counts == repeat)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_number_of_threads_is_honoured(count):
+    seen = set()
+    for _ in range(200):
+        values, owners = np.ones(64), np.zeros(64, np.int64)
+        toil[REAL](64, values, owners, 2000, threads=count)
+        seen |= set(owners.tolist())
+    assert seen <= set(range(count))
+    if len(os.sched_getaffinity(0)) > 1 and count > 1:
+        assert len(seen) > 1  # and the others do take part
+
+
+def test_workers_sleep_and_wake():
+    values, owners = np.ones(64), np.zeros(64, np.int64)
+    toil[REAL](64, values, owners, 10, threads=2)
+    begin = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - begin < 0.15  # asleep, not spinning
+    if len(os.sched_getaffinity(0)) < 2:
+        return
+    took_part = 0
+    for _ in range(20):
+        time.sleep(0.005)
+        owners[:] = 0
+        toil[REAL](64, values, owners, 20_000, threads=2)
+        took_part += owners.max()
+    assert took_part > 0
+
+
+def test_launches_from_many_python_threads():
+    wrong = []
+
+    def work(seed):
+        x = np.random.default_rng(seed).standard_normal(300_000, np.float32)
+        exact = np.maximum(x, 0)
+        for _ in range(50):
+            if not np.array_equal(kernels.parallel_relu(x, num_workers=2).data, exact):
+                wrong.append(seed)
+
+    runners = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    assert not wrong
+
+
+def _child(queue):
+    x = np.linspace(-1, 1, 400_000, dtype=np.float32)
+    result = kernels.parallel_relu(x, num_workers=2).data
+    queue.put((bool(np.array_equal(result, np.maximum(x, 0))), pool.current().address))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_after(method):
+    x = np.linspace(-1, 1, 400_000, dtype=np.float32)
+    kernels.parallel_relu(x, num_workers=2)  # the parent has workers
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    children = [context.Process(target=_child, args=(queue,)) for _ in range(3)]
+    for child in children:
+        child.start()
+    answers = [queue.get(timeout=120) for _ in children]
+    for child in children:
+        child.join(timeout=30)
+        assert child.exitcode == 0
+    assert all(right for right, _ in answers)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_fork_while_another_thread_is_in_a_kernel():
+    stop, x = threading.Event(), np.ones(2_000_000, np.float32)
+
+    def work():
+        while not stop.is_set():
+            kernels.parallel_relu(x, num_workers=2)
+
+    runner = threading.Thread(target=work)
+    runner.start()
+    try:
+        context = multiprocessing.get_context("fork")
+        for _ in range(5):
+            queue = context.Queue()
+            child = context.Process(target=_child, args=(queue,))
+            child.start()
+            assert queue.get(timeout=60)[0]
+            child.join(timeout=30)
+            assert child.exitcode == 0
+    finally:
+        stop.set()
+        runner.join()
+
+
+def test_process_ends_cleanly_with_workers_awake():
+    code = (
+        "import numpy as np\n"
+        "from tinytorch.core.kernels import parallel_relu\n"
+        "x = np.ones(400000, np.float32)\n"
+        "for _ in range(50): parallel_relu(x)\n"
+    )
+    environment = {**os.environ, "TINYTORCH_NUM_THREADS": "4"}
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, timeout=120, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_stopped_pool_still_computes():
+    own = pool.Pool()
+    own.ready(3)
+    own.stop()
+    own.ready(3)
+    assert not any(thread.is_alive() for thread in own._threads)
+
+
+def test_no_references_are_lost():
+    counts, owners = np.zeros(8, np.int64), np.zeros(8, np.int64)
+    mark[INT](8, counts, owners, threads=2)
+    before = sys.getrefcount(counts)
+    for _ in range(100):
+        mark[INT](8, counts, owners, threads=2)
+    gc.collect()
+    assert sys.getrefcount(counts) == before
+
+
+def test_scratch_is_apart_and_kept():
+    first = scratch(3, 1001, np.dtype(np.float32))
+    assert first.shape[0] == 3
+    assert first.shape[1] >= 1001
+    assert first.ctypes.data % 64 == 0
+    assert first.strides[0] % 64 == 0
+    assert np.shares_memory(scratch(2, 10, np.dtype(np.float64)), first)
+    other = []
+    runner = threading.Thread(target=lambda: other.append(scratch(2, 10, np.dtype(np.float64))))
+    runner.start()
+    runner.join()
+    assert not np.shares_memory(other[0], first)
+
+
+@pytest.fixture
+def unset_threads():
+    before = threads._chosen
+    threads._chosen = None
+    yield
+    threads._chosen = before
+
+
+@pytest.mark.usefixtures("unset_threads")
+def test_default_number_of_threads(monkeypatch):
+    monkeypatch.delenv("TINYTORCH_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 7)
+    assert get_num_threads() == 7
+    set_num_threads(3)
+    assert get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("unset_threads")
+def test_number_of_threads_from_the_environment(monkeypatch):
+    monkeypatch.setenv("TINYTORCH_NUM_THREADS", "5")
+    assert get_num_threads() == 5
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
+@pytest.mark.usefixtures("unset_threads")
+def test_bad_environment(monkeypatch, text):
+    monkeypatch.setenv("TINYTORCH_NUM_THREADS", text)
+    with pytest.raises(ValueError, match="TINYTORCH_NUM_THREADS must be a whole number"):
+        get_num_threads()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(0, ValueError), (-2, ValueError), (1.0, TypeError), ("1", TypeError), (True, TypeError)],
+)
+def test_bad_set_num_threads(number, error):
+    before = get_num_threads()
+    with pytest.raises(error, match="n must be"):
+        set_num_threads(number)
+    assert get_num_threads() == before
