@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def _bench(options: argparse.Namespace) -> int:
             raise ValueError(f"the folder of --json {target} does not exist; make it first")
         if target.is_dir():
             raise ValueError(f"--json {target} is a folder; name a file in it")
+        try:
+            tempfile.TemporaryFile(dir=target.parent).close()
+        except OSError as error:
+            raise ValueError(f"--json {target} cannot be written: {error.strerror}") from None
     from rich.console import Console
 
     from tinytorch.bench.run import run

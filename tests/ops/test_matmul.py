@@ -51,9 +51,10 @@ def test_integers_are_numpy_s_exact_ones(seed, m, k, n, dtype, layout, rung):
 
 
 SHAPES = [
-    ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((1, 2, 3), (5, 3, 4)),
-    ((2, 3), (5, 3, 4)), ((4, 1, 2, 3), (6, 3, 9)), ((3,), (5, 3, 4)), ((5, 2, 3), (3,)), ((0, 2, 3), (3, 4)),
-    ((5, 0, 3), (5, 3, 4)), ((0, 2, 3), (1, 3, 4)), ((2, 3, 0), (0, 4)), ((300,), (300, 40)), ((7, 20, 300), (7, 300, 30)),
+    ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)),
+    ((1, 2, 3), (5, 3, 4)), ((2, 3), (5, 3, 4)), ((4, 1, 2, 3), (6, 3, 9)), ((3,), (5, 3, 4)),
+    ((5, 2, 3), (3,)), ((0, 2, 3), (3, 4)), ((5, 0, 3), (5, 3, 4)), ((0, 2, 3), (1, 3, 4)),
+    ((2, 3, 0), (0, 4)), ((300,), (300, 40)), ((7, 20, 300), (7, 300, 30)),
 ]  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def test_shapes_are_numpy_s(left, right, rung):
     ("left", "right"), [((2, 3), (4, 5)), ((3,), (4,)), ((2, 2, 3), (3, 3, 4)), ((), (3,)), ((2, 3), ())]
 )
 def test_shapes_that_do_not_fit(left, right, rung):
-    with pytest.raises(ValueError) as error:  # noqa: PT011 - the text is asserted below
+    with pytest.raises(ValueError) as error:
         RUNGS[rung](np.zeros(left), np.zeros(right))
     assert str(left) in str(error.value)
     assert str(right) in str(error.value)
@@ -81,8 +82,8 @@ def test_shapes_that_do_not_fit(left, right, rung):
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [("float32", "float64"), ("float16", "float32"), ("int8", "float16"), ("int32", "float32"), ("int8", "uint8"),
-     ("int64", "uint64"), ("bfloat16", "float32"), ("int8", "bfloat16")],
+    [("float32", "float64"), ("float16", "float32"), ("int8", "float16"), ("int32", "float32"),
+     ("int8", "uint8"), ("int64", "uint64"), ("bfloat16", "float32"), ("int8", "bfloat16")],
 )  # fmt: skip
 def test_mixed_dtypes_follow_result_type(left, right):
     import ml_dtypes  # noqa: F401 - registers bfloat16 by name

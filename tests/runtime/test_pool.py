@@ -50,9 +50,9 @@ def test_every_tile_exactly_once(number, count):
 
 def test_many_small_launches():
     counts, owners = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    for repeat in range(1, 20_001):
+    for _ in range(20_000):
         mark[INT](3, counts, owners, threads=3)
-    assert np.all(counts == repeat)
+    assert np.all(counts == 20_000)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
