@@ -31,7 +31,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
-from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.threads import threads_for
 
 Pair = tuple[int, int]
 
@@ -236,34 +236,30 @@ def convolve(
     threads: int | None = None,
 ) -> Array:
     """Return activation(conv2d(x, weight) + bias) of an image (C, H, W) or a batch of them."""
-    if x.ndim == 3:
-        squeezed = None if out is None else read("out", out)[None]
-        return convolve(x[None], weight, bias, stride, padding, activation, squeezed, threads)[0]
-    shape = output_shape(x, weight, stride, padding)
+    images = x[None] if x.ndim == 3 else x
+    shape = output_shape(images, weight, stride, padding)
     if bias is not None and bias.shape != shape[1:2]:
         raise ValueError(f"bias has shape {bias.shape}; weight {weight.shape} needs ({shape[1]},)")
     inputs = {"x": x, "weight": weight} if bias is None else {"x": x, "weight": weight, "bias": bias}
     dtype = common_dtype(**inputs)
-    code = activation_code(activation, dtype)
-    output = Output(out, shape, dtype, tuple(inputs.values()))
     computed = compute_dtype(dtype)
-    same = output.buffer.dtype == computed
-    c = output.buffer if same else empty(shape, computed)
-    if c.size:
+    code = activation_code(activation, dtype)
+    output = Output(out, shape[4 - x.ndim :], dtype, computed, tuple(inputs.values()))
+    if output.buffer.size:
+        pixels = shape[2] * shape[3]
+        c = output.buffer.reshape(*shape[:2], pixels)
         matrix = contiguous(weight, computed).reshape(shape[1], math.prod(weight.shape[1:]))
         offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
-        pixels = shape[2] * shape[3]
-        work = c.size * matrix.shape[1]
-        threads = (get_num_threads() if threads is None else threads) if work >= SERIAL else 1
+        tiles = shape[0] * -(-pixels // NR)
+        threads = threads_for(c.size * matrix.shape[1], SERIAL, tiles, threads)
         memory = tile_scratch(threads, shape[1], pixels, matrix.shape[1], computed)
-        image = _padded(x, padding, computed)
         _conv2d[computed](
-            shape[0] * -(-pixels // NR),
-            *(image, matrix, offsets, for_integers(code, dtype), c.reshape(*shape[:2], pixels), memory),
+            tiles,
+            *(_padded(images, padding, computed), matrix, offsets, for_integers(code, dtype), c, memory),
             *(weight.shape[2], weight.shape[3], *stride, shape[3]),
             threads=threads,
         )
-    return finish_integers(code, output.take(c))
+    return finish_integers(code, output.take())
 
 
 def conv2d(

@@ -29,7 +29,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import REASSOCIATE, tile_kernel
-from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.threads import threads_for
 
 #: Elements in a tile: 64 KB of float32; in and out stay in L2. 4 us of work against 0.1 us to claim it.
 BLOCK = 16384
@@ -105,17 +105,17 @@ def relu_parallel(x: Array) -> Array:
 
 def relu_array(x: Array, out: Any = None, threads: int | None = None) -> Array:
     """Return max(0, x) of any shape and order; threads only where they pay."""
-    output = Output(out, x.shape, x.dtype, (x,))
-    if x.dtype.kind == "u":
-        output.buffer[...] = x
-        return output.take(output.buffer)
-    kernel_dtype = compute_dtype(x.dtype) if x.dtype in FLOATS else x.dtype
     if out is None and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return relu_array(x.T, threads=threads).T  # column order in, column order out, as in NumPy
-    source = contiguous(x, kernel_dtype).reshape(-1)
-    threads = (get_num_threads() if threads is None else threads) if x.size > SERIAL else 1
-    _relu[kernel_dtype](-(-x.size // BLOCK), source, output.buffer.reshape(-1), threads=threads)
-    return output.take(output.buffer)
+    computed = compute_dtype(x.dtype) if x.dtype in FLOATS else x.dtype
+    output = Output(out, x.shape, x.dtype, computed, (x,))
+    if x.dtype.kind == "u":
+        output.buffer[...] = x
+    else:
+        source, tiles = contiguous(x, computed).reshape(-1), -(-x.size // BLOCK)
+        threads = threads_for(x.size, SERIAL, tiles, threads)
+        _relu[computed](tiles, source, output.buffer.reshape(-1), threads=threads)
+    return output.take()
 
 
 def relu(x: Any, out: Any = None) -> Any:
@@ -287,7 +287,7 @@ def operations_arrays(x: Array, y: Array, threads: int | None = None) -> dict[st
     tiles = -(-p.size // BLOCK)
     distances = empty((tiles,), FLOAT64)
     dots = empty((tiles,), FLOAT64 if dtype in FLOATS else computed)
-    threads = (get_num_threads() if threads is None else threads) if p.size > SERIAL else 1
+    threads = threads_for(p.size, SERIAL, tiles, threads)
     _operations[computed](tiles, p, q, *arrays, distances, dots, threads=threads)
     product, total, squares = (convert(array.reshape(x.shape), dtype) for array in arrays)
     with np.errstate(over="ignore", invalid="ignore"):

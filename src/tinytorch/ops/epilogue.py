@@ -12,7 +12,7 @@ from numba import types
 
 from tinytorch.runtime.arrays import FLOATS, Array, DType, compute_dtype, contiguous, convert, empty
 from tinytorch.runtime.compile import device_function, tile_kernel
-from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.threads import threads_for
 
 NONE, RELU, SIGMOID, TANH, SILU, GELU = range(6)
 ACTIVATIONS = {None: NONE, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH, "silu": SILU, "gelu": GELU}
@@ -104,5 +104,5 @@ def apply(name: str, x: Array) -> Array:
     source = contiguous(x, computed).reshape(-1)
     result = empty(source.shape, computed)
     tiles = -(-source.size // _BLOCK)
-    _elementwise[computed](tiles, source, result, code, threads=get_num_threads())
+    _elementwise[computed](tiles, source, result, code, threads=threads_for(source.size, 2 * _BLOCK, tiles))
     return convert(result.reshape(x.shape), x.dtype)

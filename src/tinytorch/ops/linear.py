@@ -251,7 +251,7 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
         raise TypeError(f"x {x.dtype} and packed weight {weight.dtype} have no common float dtype")
     computed = compute_dtype(dtype)
     shape = (*x.shape[:-1], weight.shape[1])
-    output = Output(out, shape, dtype, (x,) if bias is None else (x, bias))
+    output = Output(out, shape, dtype, computed, (x,) if bias is None else (x, bias))
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
     rows = contiguous(x, computed).reshape(count, weight.shape[0])
@@ -262,4 +262,4 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
         assert weight.scales is not None
         codes, scales = quantization.quantize_array(rows, None, axis=0, name="x")
         product_int8(codes, weight.data, scales, weight.scales, offsets, code, buffer)
-    return output.take(output.buffer)
+    return output.take()

@@ -31,7 +31,7 @@ from tinytorch.runtime.arrays import (
 )
 from tinytorch.runtime.compile import REASSOCIATE, device_function, tile_kernel
 from tinytorch.runtime.scratch import scratch
-from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.threads import threads_for
 
 # A panel of KC x NR float32 is 256 KB: half of the L2 of a Zen 3 or Ice Lake server core, so that the rows
 # of C and A that pass by do not evict it. Of KC in 64..512 and NR in 64..512, this pair was the fastest at
@@ -405,27 +405,27 @@ def product(
     """Return activation(a @ b + bias), `bias` of shape (N,); by default on as many threads as it pays for."""
     p = problem(a, b)
     inputs = (a, b) if bias is None else (a, b, bias)
-    output = Output(out, p.shape, p.dtype, inputs)
     computed = compute_dtype(p.dtype)
+    output = Output(out, p.shape, p.dtype, computed, inputs)
+    c = output.buffer.reshape(p.matrices)
     batch, rows, columns = p.matrices
     inner = p.a.shape[2]
-    same = output.buffer.dtype == computed
-    c = (output.buffer if same else empty(p.shape, computed)).reshape(p.matrices)
     offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
     work = batch * rows * columns * inner
-    threads = (get_num_threads() if threads is None else threads) if work >= SERIAL else 1
     where = (p.a_index, p.b_index, offsets, for_integers(activation, p.dtype), c)
     if c.size == 0:
         pass
     elif columns < NARROW:
         step = min(max(1, 65536 // max(1, inner * columns)), rows)
+        tiles = batch * -(-rows // step)
         b_rows = contiguous(p.b.transpose(0, 2, 1), computed)
-        _narrow[computed](batch * -(-rows // step), p.a, b_rows, *where, step, threads=threads)
+        _narrow[computed](tiles, p.a, b_rows, *where, step, threads=threads_for(work, SERIAL, tiles, threads))
     else:
         tiles = batch * -(-rows // MR) * -(-columns // NR)
+        threads = threads_for(work, SERIAL, tiles, threads)
         memory = tile_scratch(threads, min(MR, rows), columns, inner, computed)
         _wide[computed](tiles, p.a, p.b, *where, memory, threads=threads)
-    return finish_integers(activation, output.take(output.buffer if same else c.reshape(p.shape)))
+    return finish_integers(activation, output.take())
 
 
 def pack(weight: Array) -> Array:
@@ -441,7 +441,7 @@ def pack(weight: Array) -> Array:
 def product_packed(a: Array, panels: Array, bias: Array, activation: int, out: Array) -> None:
     """Write activation(a @ weight + bias) to `out`, with the weight packed; all 2-D, of one dtype."""
     tiles = -(-out.shape[0] // MR) * -(-out.shape[1] // NR)
-    threads = get_num_threads() if out.size * a.shape[1] >= SERIAL else 1
+    threads = threads_for(out.size * a.shape[1], SERIAL, tiles)
     memory = tile_scratch(threads, min(MR, out.shape[0]), out.shape[1], 0, out.dtype)
     _packed[out.dtype](tiles, a, panels, bias, activation, out, memory, threads=threads)
 

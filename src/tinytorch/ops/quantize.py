@@ -27,7 +27,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
-from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.threads import threads_for
 
 LOWEST, HIGHEST = -128, 127
 _INT8 = np.dtype(np.int8)
@@ -158,7 +158,7 @@ def quantized(
     codes = empty(x.shape, _INT8)
     tiles = -(-x.size // _BLOCK)
     saturated, bad = np.zeros(tiles, np.int64), np.zeros(tiles, np.int64)
-    threads = get_num_threads() if x.size > _SERIAL else 1
+    threads = threads_for(x.size, _SERIAL, tiles)
     if x.size:
         _quantize[computed](
             tiles,

@@ -18,7 +18,7 @@ from tinytorch.ops.quantize import HIGHEST, LOWEST, calibrate, quantized, result
 from tinytorch.ops.registry import rounding
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, Array, contiguous, empty
 from tinytorch.runtime.compile import tile_kernel
-from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.threads import threads_for
 
 _CHUNK = 1 << 16
 _ROWS, _COLUMNS = 64, 64  # a tile; at K = 1024 both sides of it are 64 KB, in L2
@@ -102,7 +102,7 @@ def _run(
 ) -> None:
     batch, rows, columns = out.shape
     tiles = batch * -(-rows // _ROWS) * -(-columns // _COLUMNS)
-    threads = (get_num_threads() if threads is None else threads) if out.size * a.shape[2] >= SERIAL else 1
+    threads = threads_for(out.size * a.shape[2], SERIAL, tiles, threads)
     arrays = (contiguous(a, _INT8), contiguous(b, _INT8), a_index, b_index)
     scales = (a_scales.astype(np.float64), b_scales.astype(np.float64))
     _product[out.dtype](tiles, *arrays, *scales, bias, code, out, threads=threads)
@@ -163,8 +163,9 @@ def quantized_relu_array(x: Array, scale: Any = None) -> tuple[Array, str | None
     result = quantized(x, scale)
     out = empty(x.shape, result_dtype(x))
     step = float(result.scales[0])
-    threads = get_num_threads() if x.size > RELU_SERIAL else 1
-    _relu[out.dtype](-(-x.size // BLOCK), result.codes.reshape(-1), out.reshape(-1), step, threads=threads)
+    tiles = -(-x.size // BLOCK)
+    threads = threads_for(x.size, RELU_SERIAL, tiles)
+    _relu[out.dtype](tiles, result.codes.reshape(-1), out.reshape(-1), step, threads=threads)
     return out, None if scale is None else result.complaint("x")
 
 

@@ -179,30 +179,31 @@ def convert(array: Array, dtype: DType) -> Array:
 class Output:
     """Where a result goes: into `out` with NumPy's meaning, or into a new array.
 
-    `buffer` is what the kernel writes: the user's own memory where its layout allows it.
+    `buffer`, contiguous and of dtype `computed`, is what the kernel writes: the user's own memory where that
+    is of such a layout. `take` then brings it to where it belongs.
 
     Raises TypeError if `out` is no array, ValueError if its shape or dtype is wrong, it is read-only, or
     it overlaps an input.
     """
 
-    def __init__(self, out: Any, shape: tuple[int, ...], dtype: DType, inputs: Sequence[Array]) -> None:
-        self.dtype = dtype
-        self._target: Array | None = None
-        computed = compute_dtype(dtype) if dtype not in INTEGERS else dtype
-        if out is not None:
-            self._target = _writable_target(out, shape, dtype, inputs)
+    def __init__(
+        self, out: Any, shape: tuple[int, ...], dtype: DType, computed: DType, inputs: Sequence[Array]
+    ) -> None:
+        self._dtype = dtype
+        self._target = None if out is None else _writable_target(out, shape, dtype, inputs)
+        if self._target is not None and computed == dtype:
             flags = self._target.flags
-            if flags.c_contiguous and flags.aligned and computed == dtype and self._target.dtype.isnative:
+            if flags.c_contiguous and flags.aligned:
                 self.buffer = self._target
                 return
         self.buffer = empty(shape, computed)
 
-    def take(self, result: Array) -> Array:
-        """Bring `result` (the buffer, or another array of the same shape) to where it belongs."""
+    def take(self) -> Array:
+        """Return the result, converted, in `out` if there is one."""
         if self._target is None:
-            return convert(result, self.dtype)
-        if result is not self._target:
-            self._target[...] = convert(result, self.dtype)
+            return convert(self.buffer, self._dtype)
+        if self._target is not self.buffer:
+            self._target[...] = convert(self.buffer, self._dtype)
         return self._target
 
 

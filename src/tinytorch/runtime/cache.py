@@ -9,12 +9,14 @@ the folder, the kernel is compiled as if there were none.
 
 import functools
 import hashlib
+import inspect
 import logging
 import os
 import pickle
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,18 @@ def _toolchain() -> str:
             platform.platform(terse=True),
         )
     )
+
+
+def kernel_cache(name: str, body: Callable[..., Any]) -> Any:
+    """Return the cache of a kernel; of one typed into an interpreter or a notebook there is none.
+
+    The kernel may be someone else's than ours, so its own file counts beside our source.
+    """
+    try:
+        source = Path(inspect.getfile(body)).read_bytes()
+    except OSError:
+        return NullCache()
+    return KernelCache(f"{name} {hashlib.sha256(source).hexdigest()}")
 
 
 class KernelCache(NullCache):

@@ -27,7 +27,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 
 from tinytorch.runtime import pool
-from tinytorch.runtime.cache import KernelCache
+from tinytorch.runtime.cache import kernel_cache
 from tinytorch.runtime.intrinsics import address_of, tuple_at
 
 #: Contraction lets a*b + c become one fused multiply-add: one rounding less. It keeps NaN, inf and -0.0.
@@ -53,7 +53,7 @@ def compiled(signature: Any, name: str, body: Callable[..., Any]) -> Any:
     """Compile `body` for one signature, through the cache on disk."""
     with _compiling:
         function = numba.njit(nogil=True, error_model="numpy")(body)
-        function._cache = KernelCache(name)
+        function._cache = kernel_cache(name, body)
         function.compile(signature)
         function.disable_compile()
         return function
@@ -93,7 +93,7 @@ class TileKernel:
             pool.launch(pool_address, threads, tiles, tile_address, address_of(arguments))
 
         callback: Any = CFunc(tile, ((types.int64,) * 3, types.void), {}, {"error_model": "numpy"})
-        callback._cache = KernelCache(f"{self.name} {sorted(self._fastmath)} {arguments}")
+        callback._cache = kernel_cache(f"{self.name} {sorted(self._fastmath)} {arguments}", self.body)
         callback.compile()
         address = callback.address
         launch = compiled(types.void(*[types.int64] * 4, arguments), f"{__name__}.launcher", launcher)

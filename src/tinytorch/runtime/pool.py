@@ -20,6 +20,7 @@ from numba import njit, types
 
 from tinytorch.runtime import system
 from tinytorch.runtime.intrinsics import add, call_system, call_tile, compare_and_swap, load, pause, store
+from tinytorch.runtime.threads import MAX_THREADS
 
 # The shared words, a cache line (64 bytes) each so that claiming does not disturb looking.
 GENERATION, TICKET, DONE, FUNCTION, ARGUMENTS, LIMIT, BASE, BUSY, STOP = (64 * i for i in range(9))
@@ -27,7 +28,7 @@ GENERATION, TICKET, DONE, FUNCTION, ARGUMENTS, LIMIT, BASE, BUSY, STOP = (64 * i
 LOCK, UNLOCK, WAIT, SIGNAL, YIELD = (64 * 9 + 8 * i for i in range(5))
 #: From here on, three lines for each worker: whether it sleeps, its lock, its condition variable.
 BEDS, BED, ASLEEP, BED_LOCK, BED_CONDITION = 64 * 10, 64 * 3, 0, 64, 128
-MAX_WORKERS = 255
+MAX_WORKERS = MAX_THREADS - 1
 #: The ticket holds generation (31 bits), number of tiles (16) and next tile (16) in one word, so that a
 #: worker that was late for one job can claim nothing of the next.
 WAVE = (1 << 16) - 1
@@ -80,7 +81,7 @@ def launch(pool, threads, tiles, function, arguments):
         store(pool + DONE, 0)
         store(pool + TICKET, (generation << 32) | (wave << 16))
         store(pool + GENERATION, generation)
-        _wake(pool, min(threads, wave, MAX_WORKERS + 1) - 1)
+        _wake(pool, min(threads, wave, MAX_THREADS) - 1)
         _work(pool, generation, 0)
         spins = 0
         while load(pool + DONE) < wave:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tinytorch.machine.quota import usable_cpus
 
+#: The pool's words have room for so many; kernels take no more, whatever number is set.
+MAX_THREADS = 256
 _chosen: int | None = None
 
 
@@ -43,6 +45,13 @@ def set_num_threads(n: int) -> None:
     """
     global _chosen  # noqa: PLW0603
     _chosen = positive_integer("n", n)
+
+
+def threads_for(work: int, least: int, tiles: int, asked: int | None = None) -> int:
+    """Return how many threads a kernel takes: `asked`, by default all; one where `work` is below `least`."""
+    if work < least:
+        return 1
+    return max(1, min(get_num_threads() if asked is None else asked, tiles, MAX_THREADS))
 
 
 def positive_integer(name: str, value: Any) -> int:
