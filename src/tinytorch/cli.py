@@ -52,6 +52,8 @@ def _bench(options: argparse.Namespace) -> int:
             raise ValueError(f"the folder of --json {target} does not exist; make it first")
         if target.is_dir():
             raise ValueError(f"--json {target} is a folder; name a file in it")
+        if target.exists() and not target.is_file():
+            raise ValueError(f"--json {target} is no ordinary file; name one")
         try:
             tempfile.TemporaryFile(dir=target.parent).close()
         except OSError as error:

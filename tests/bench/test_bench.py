@@ -109,6 +109,7 @@ def test_tables_fit_80_columns():
     [
         (["--json", "/no/such/folder/x.json"], "folder of --json /no/such/folder/x.json does not exist"),
         (["--json", "/tmp"], "--json /tmp is a folder"),
+        (["--json", "/dev/null"], "--json /dev/null is no ordinary file"),
     ],
 )
 def test_bad_json_target(arguments, text, capsys):

@@ -1,4 +1,4 @@
-"""The public names: what SPEC promises of them beyond what tests/ops shows."""
+"""The public names: what they promise beyond what tests/ops shows."""
 
 import numpy as np
 import pytest

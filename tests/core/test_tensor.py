@@ -65,6 +65,34 @@ def test_operators_broadcast_on_both_sides():
         Tensor([1.0, 2.0]) + Tensor([1.0, 2.0, 3.0])
 
 
+def test_comparisons_are_elementwise():
+    t = Tensor([1.0, 2.0, 3.0])
+    for result, exact in (
+        (t == 2, [False, True, False]), (t != 2, [True, False, True]), (t < 2, [True, False, False]),
+        (t <= 2, [True, True, False]), (t > Tensor([0.0, 2.0, 4.0]), [True, False, False]),
+        (t >= 2, [False, True, True]), (np.array([1.0, 0.0, 3.0]) == t, [True, False, True]),
+    ):  # fmt: skip
+        assert np.array_equal(result.data, exact)
+        assert type(result) is Tensor
+    assert len({t, t}) == 1
+
+
+def test_lists_follow_numpy_s_rules():
+    with pytest.raises(OverflowError):
+        Tensor([300], dtype=np.int8)
+    assert Tensor([2**64], dtype=float).item() == 2.0**64
+    assert Tensor(np.array([300]), dtype=np.int8).item() == 44
+    for dtype in ("O", "S3"):
+        with pytest.raises(TypeError, match="holds numbers"):
+            Tensor([1], dtype=dtype)
+
+
+def test_subclasses_of_ndarray():
+    with pytest.raises(TypeError, match="masked"):
+        Tensor(np.ma.array([1.0, 2.0], mask=[0, 1]))
+    assert type(Tensor(np.matrix([[1.0]])).data) is np.ndarray
+
+
 def test_protocols():
     t = Tensor(np.arange(3.0))
     assert np.asarray(t) is t.data

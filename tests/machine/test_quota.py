@@ -65,8 +65,18 @@ def test_affinity_of_this_process():
         os.sched_setaffinity(0, mask)
 
 
-def test_available_memory_respects_the_limit(monkeypatch):
-    monkeypatch.setattr(quota, "memory_limit", lambda: 10)
-    assert quota.available_memory() == 0
-    monkeypatch.setattr(quota, "memory_limit", lambda: None)
-    assert quota.available_memory() > 1 << 20
+@pytest.mark.parametrize(
+    ("files", "available"),
+    [
+        ({"memory.max": "max", "memory.current": "500"}, None),
+        ({"memory.max": "2000", "memory.current": "500"}, 1500),
+        ({"memory.max": "2000", "memory.current": "2500"}, 0),
+        (
+            {"memory.max": "9000", "memory.current": "500", "a/memory.max": "700", "a/memory.current": "100"},
+            600,
+        ),
+    ],
+)
+def test_available_memory(tmp_path, files, available):
+    found = quota.available_memory(*tree(tmp_path, "0::/a", {"a/cgroup.procs": "", **files}))
+    assert found == available if available is not None else found > 1 << 20

@@ -26,8 +26,8 @@ def test_against_reference(seed, n, c, h, w, o, kh, kw, stride, padding, dtype, 
     result = cached_conv2d(lay(x, layout), lay(weight, layout), bias, stride, padding).data
     assert result.dtype == dtype
     with np.errstate(all="ignore"):
-        exact = CONV2D.reference(x, weight, bias, stride, padding)
-        bound = CONV2D.bound(x, weight, bias, stride, padding)
+        inputs = x, weight, bias, (stride, stride), (padding, padding)
+        exact, bound = CONV2D.reference(*inputs), CONV2D.bound(*inputs)
     assert mismatch(result, exact, bound) is None
 
 
@@ -67,6 +67,13 @@ def test_one_image_without_a_batch():
     out = np.zeros((2, 3, 3), np.float32)
     assert ops.conv2d(x, weight, out=out) is out
     assert np.all(out == 27)
+    for bad, error in (
+        (np.zeros((2, 3, 3), ">f4"), ValueError),
+        (np.zeros((2, 3)), ValueError),
+        (out.tolist(), TypeError),
+    ):
+        with pytest.raises(error, match="out"):
+            ops.conv2d(x, weight, out=bad)
 
 
 def test_many_tiles_on_any_number_of_threads():
@@ -97,6 +104,7 @@ def test_activation():
         ((1, 2, 5, 5), (3, 2, 3), {}, ValueError, "must be"),
         ((1, 2, 5, 5), (3, 2, 0, 3), {}, ValueError, "does not fit"),
         ((1, 2, 5, 5), (3, 2, 3, 3), {"stride": 0}, ValueError, "stride must be at least 1"),
+        ((1, 2, 5, 5), (3, 2, 3, 3), {"stride": 2**70}, ValueError, "stride must be below"),
         ((1, 2, 5, 5), (3, 2, 3, 3), {"padding": -1}, ValueError, "padding must be at least 0"),
         ((1, 2, 5, 5), (3, 2, 3, 3), {"stride": 1.5}, TypeError, "stride must be an integer"),
         ((1, 2, 5, 5), (3, 2, 3, 3), {"padding": (1, 2, 3)}, TypeError, "padding must be an integer"),

@@ -182,3 +182,10 @@ def test_errors(arguments, error, text):
 def test_pack_errors(arguments, error, text):
     with pytest.raises(error, match=text):
         pack_weight(*arguments)
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-60])
+def test_int8_weights_that_float32_does_not_hold(size):
+    packed = pack_weight(np.full((2, 2), size), "int8")
+    assert np.array_equal(linear(np.zeros((1, 2)), packed), np.zeros((1, 2)))
+    assert np.allclose(linear(np.full((1, 2), 1 / size), packed), 2)

@@ -104,7 +104,8 @@ def test_per_axis():
         (([1.0], 1.0, 128), ValueError, "zero_point must be in"),
         (([1.0], 1.0, 0.5), TypeError, "zero_point must be an integer"),
         (([1.0], None, 3), ValueError, "zero point needs a scale"),
-        (([1.0], 1.0, 0, 1), ValueError, "out of bounds"),
+        (([1.0], 1.0, 0, 1), ValueError, "axis must be below 1"),
+        (([1.0], 1.0, 0, -2), ValueError, "axis must be at least -1"),
         (([1.0], 1.0, 0, "rows"), TypeError, "axis must be"),
         (([1.0, 2.0], [1.0, 1.0, 1.0], 0, 0), ValueError, "2 of them"),
     ],
@@ -209,8 +210,7 @@ def test_quantized_relu(seed, shape, dtype, layout, scale):
     x = values(np.random.default_rng(seed), shape, dtype)
     result = quantized_relu(lay(x, layout), scale).data
     assert result.dtype == (np.float64 if dtype == np.float64 else np.float32)
-    used = float(scale if dtype.kind in "iu" or dtype == np.float64 else np.float32(scale))
-    exact = np.maximum(codes_of(x, scale), 0) * used
+    exact = np.maximum(codes_of(x, scale), 0) * scale
     assert np.array_equal(result, exact.astype(result.dtype))
 
 
@@ -220,3 +220,32 @@ def test_quantized_relu_calibrates_and_warns():
         quantized_relu(np.array([-3.0, 1500.0]))
     with pytest.raises(ValueError, match="scale must be finite"):
         quantized_relu(np.ones(3), scale=0)
+
+
+def test_scales_whose_product_is_out_of_range():
+    assert quantized_matmul([[0.0]], [[0.0]], 1e200, 1e200).item() == 0
+    assert np.isclose(quantized_matmul([[3e-200]], [[2e200]], 1e-200, 1e200).item(), 6)
+    with pytest.raises(ValueError, match="scale_A must be finite"):
+        quantized_matmul([[1.0]], [[1.0]], 10**400)
+
+
+def test_a_given_scale_is_not_rounded():
+    a, b = np.ones((1, 1), np.float32), np.ones((1, 1))
+    assert np.isclose(quantized_matmul(a, b, 0.1, 0.1).item(), 1, rtol=1e-15)
+
+
+def test_advice_knows_the_zero_point():
+    for x, points, axis in (([10.0], 100, None), ([-10.0], -100, None), ([[10.0, -3.0]], [100, -120], 1)):
+        with pytest.warns(QuantizationWarning, match="would have fitted") as seen:
+            quantize(x, 0.001, points, axis)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            quantize(x, float(str(seen[0].message).split("scale of ")[1].split()[0]), points, axis)
+    with pytest.warns(QuantizationWarning, match="no scale would have fitted with this zero point"):
+        quantize([10.0], 0.1, 127)
+
+
+@pytest.mark.parametrize("scale", [np.float64(0.5), np.array(0.5), np.array(0.5, ">f8")])
+def test_a_float64_scale_gives_float64(scale):
+    assert dequantize(np.ones(2, np.int8), scale).dtype == np.float64
+    assert dequantize(np.ones(2, np.int8), np.float32(scale)).dtype == np.float32

@@ -27,6 +27,8 @@ def test_rung_meets_its_reference_and_leaves_its_inputs(operation, rung, dtype):
         for run in (rung.run, rung.prepare(*inputs)):
             result = run(*inputs)
             assert mismatch(result, exact, bound) is None, shape
+            if isinstance(result, np.ndarray) and rung.reference is operation.reference:
+                assert result.dtype == (np.int8 if operation.name == "quantize" else dtype)
         assert all(np.array_equal(a, b) for a, b in zip(before, inputs, strict=True)), shape
         tried += 1
     assert tried >= 3

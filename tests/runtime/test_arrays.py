@@ -151,6 +151,33 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch):
     assert not out.any()
 
 
+def test_out_must_be_the_memory_itself():
+    class Copies:
+        def __array__(self, dtype=None, copy=None):
+            return np.zeros(2)
+
+    for out in (Copies(), [0.0, 0.0], np.float64(0), 3.0):
+        with pytest.raises(TypeError, match="out must be an array to write to"):
+            ops.relu(np.ones(2), out=out)
+    torch = pytest.importorskip("torch", reason="PyTorch is an extra")
+    with pytest.raises(ValueError, match="negated"):
+        ops.relu(np.ones(3, np.float32), out=torch.zeros(3, dtype=torch.complex64).conj().imag)
+
+
+@pytest.mark.parametrize("threads", [1000, 10**8])
+def test_any_number_of_threads(threads):
+    from tinytorch import get_num_threads, set_num_threads
+
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        x = np.ones((300, 300), np.float32)
+        assert np.all(ops.matmul(x, x) == 300)
+        assert np.all(ops.relu(np.ones(10**6, np.float32)) == 1)
+    finally:
+        set_num_threads(before)
+
+
 def test_frameworks_are_not_imported():
     import subprocess
 

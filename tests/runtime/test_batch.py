@@ -1,8 +1,9 @@
 """Batches on executors of every kind."""
 
+import os
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -113,6 +114,25 @@ def test_processes(method):
         with pytest.raises(BatchItemError, match="item 3 of 9") as error:
             parallel_batch_processing(range(9), fail_on_three, executor=executor)
         assert isinstance(error.value.__cause__, KeyError)
+
+
+def die(x):
+    os._exit(3)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_worker_that_dies_is_no_item_s_error():
+    with ProcessPoolExecutor(1) as executor, pytest.raises(BrokenExecutor):
+        parallel_batch_processing(range(3), die, executor=executor)
+
+
+def test_an_error_of_the_generator_is_its_own():
+    def items():
+        yield 1
+        raise TypeError("their error")
+
+    with pytest.raises(TypeError, match="their error"):
+        parallel_batch_processing(items(), double)
 
 
 def test_dask_cluster_of_processes():

@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -117,7 +116,6 @@ def test_a_full_disk(folder):
     assert count == 1
     assert "cannot be written (File too large)" in told
     assert list(folder.iterdir()) == []
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4096
 
 
 def test_many_processes_at_once(folder):
@@ -179,3 +177,54 @@ def test_write_and_read(folder):
     cache.write("key", b"other")
     assert cache.read("key") == b"other"
     assert cache.read("another") is None
+
+
+FACTORY = """
+import numpy as np
+from tinytorch.runtime.compile import tile_kernel
+BIG = np.arange({size}.0)
+
+def make(step):
+    @tile_kernel(lambda T: (T[::1],))
+    def kernel(tile, thread, x):
+        x[tile] += step + BIG[1] - 1
+    return kernel
+
+for step in (1, 2, {last}):
+    x = np.zeros(4)
+    make(step)[x.dtype](4, x)
+    assert np.all(x == step), (x, step)
+print(0)
+"""
+
+
+@pytest.mark.parametrize("size", [3, 300_000])
+def test_kernels_of_other_people(folder, tmp_path, size):
+    """Same name, other values closed over; a large global; an edit: none may find another's code."""
+    for last in (3, 4):
+        (tmp_path / "theirs.py").write_text(FACTORY.format(size=size, last=last))
+        for _ in range(2):
+            use(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import theirs")
+    edited = FACTORY.format(size=size, last=4).replace("= step", "= 10 * step")
+    (tmp_path / "theirs.py").write_text(edited)
+    use(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import theirs")
+
+
+def test_settings_of_numba_count(folder):
+    assert use()[0] == 1
+    assert use(NUMBA_BOUNDSCHECK="1")[0] == 1
+
+
+def test_what_nothing_reads_goes(folder):
+    cache.write("old", b"old")
+    cache.write("new", b"new")
+    (folder / ".writing-left").write_text("by a process that was killed")
+    (folder / "notes.txt").write_text("not ours")
+    for path in folder.iterdir():
+        if path != cache._path("new"):
+            os.utime(path, (0, 0))
+    cache._prune.cache_clear()
+    cache.write("another", b"another")
+    assert cache.read("old") is None
+    assert cache.read("new") == b"new"
+    assert {path.name for path in folder.iterdir() if path.suffix != ".kernel"} == {"notes.txt"}

@@ -167,9 +167,28 @@ def test_process_ends_cleanly_with_workers_awake():
 def test_a_stopped_pool_still_computes():
     own = pool.Pool()
     own.ready(3)
+    workers = list(own._threads)
+    assert len(workers) == 2
     own.stop()
+    assert not any(thread.is_alive() for thread in workers)
     own.ready(3)
-    assert not any(thread.is_alive() for thread in own._threads)
+    assert own._threads == []
+
+
+def test_a_system_without_more_threads(monkeypatch):
+    own, begin = pool.Pool(), threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "tinytorch-1":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    own.ready(8)
+    assert len(own._threads) == 1
+    own.ready(8)
+    assert len(own._threads) == 1
+    own.stop()
 
 
 def test_no_references_are_lost():
@@ -219,7 +238,7 @@ def test_number_of_threads_from_the_environment(monkeypatch):
     assert get_num_threads() == 5
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", " "])
 @pytest.mark.usefixtures("unset_threads")
 def test_bad_environment(monkeypatch, text):
     monkeypatch.setenv("TINYTORCH_NUM_THREADS", text)

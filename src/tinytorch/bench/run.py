@@ -54,7 +54,8 @@ def run(quick: bool, target: Path | None, console: Console) -> None:
 
 
 def write_whole(target: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all; a link keeps pointing at it."""
+    target = target.resolve()
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
     try:
         with os.fdopen(handle, "w") as file:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from tinytorch.core.tensor import Tensor
-from tinytorch.ops.conv2d import conv2d, pair
+from tinytorch.ops.conv2d import conv2d
+from tinytorch.runtime.arguments import integer, pair
 from tinytorch.runtime.arrays import read
-from tinytorch.runtime.threads import positive_integer
 
 
 class Conv2D:
@@ -31,8 +31,8 @@ class Conv2D:
         padding: Any = 0,
         bias: bool = True,
     ) -> None:
-        channels = positive_integer("in_channels", in_channels)
-        outputs = positive_integer("out_channels", out_channels)
+        channels = integer("in_channels", in_channels, 1)
+        outputs = integer("out_channels", out_channels, 1)
         size = pair("kernel_size", kernel_size, 1)
         self.stride = pair("stride", stride, 1)
         self.padding = pair("padding", padding, 0)

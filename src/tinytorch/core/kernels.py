@@ -14,9 +14,10 @@ from tinytorch.ops.elementwise import operations_arrays, relu_array
 from tinytorch.ops.matmul import blocked, numpy_product, product
 from tinytorch.ops.quantize import QuantizationWarning, warn
 from tinytorch.ops.quantized import quantized_product, quantized_relu_array
+from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import read
 from tinytorch.runtime.batch import BatchItemError, run_batch
-from tinytorch.runtime.threads import get_num_threads, positive_integer
+from tinytorch.runtime.threads import get_num_threads
 
 __all__ = [
     "BatchItemError",
@@ -52,6 +53,8 @@ def time_kernel(func: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[An
 def matmul_baseline(A: Any, B: Any) -> Tensor:
     """Return A @ B by NumPy's product, which everything else is measured against.
 
+    Raises ValueError naming both shapes if they do not fit, TypeError for a dtype that kernels do not take.
+
     >>> matmul_baseline([[1.0, 2.0]], [[3.0], [4.0]])
     Tensor([[11.]], dtype=float64)
     """
@@ -77,12 +80,14 @@ def cache_friendly_matmul(A: Any, B: Any, block_size: int = 32) -> Tensor:
     >>> cache_friendly_matmul([[1.0, 2.0]], [[3.0], [4.0]], block_size=16)
     Tensor([[11.]], dtype=float64)
     """
-    block = positive_integer("block_size", block_size)
+    block = integer("block_size", block_size, 1)
     return Tensor(blocked(read("A", A), read("B", B), block))
 
 
 def vectorized_relu(x: Any) -> Tensor:
     """Return max(0, x), elementwise; NaN stays NaN. One thread.
+
+    Raises TypeError for a dtype that kernels do not take.
 
     >>> vectorized_relu([-1.0, 2.0])
     Tensor([0., 2.], dtype=float64)
@@ -112,7 +117,7 @@ def parallel_relu(x: Any, num_workers: int = 4) -> Tensor:
     >>> parallel_relu([-1.0, 2.0], num_workers=2)
     Tensor([0., 2.], dtype=float64)
     """
-    threads = min(positive_integer("num_workers", num_workers), get_num_threads())
+    threads = min(integer("num_workers", num_workers, 1), get_num_threads())
     return Tensor(relu_array(read("x", x), threads=threads))
 
 
@@ -153,6 +158,8 @@ def quantized_matmul(A: Any, B: Any, scale_A: float | None = 1.0, scale_B: float
 
 def quantized_relu(x: Any, scale: float | None = 1.0) -> Tensor:
     """Return ReLU of x computed on its int8 codes, as floats; scale and warning as in `quantized_matmul`.
+
+    Raises ValueError for a scale that is not finite and positive, NaN or inf.
 
     >>> quantized_relu([-1.0, 0.3, 0.5], scale=0.25)
     Tensor([0.  , 0.25, 0.5 ], dtype=float64)

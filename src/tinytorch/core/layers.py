@@ -7,8 +7,8 @@ import numpy as np
 from tinytorch.core.tensor import Tensor
 from tinytorch.ops.linear import linear
 from tinytorch.ops.matmul import loops, result_shape
+from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import like, read
-from tinytorch.runtime.threads import positive_integer
 
 
 def matmul_naive(a: Any, b: Any) -> Any:
@@ -40,12 +40,12 @@ class Dense:
     """
 
     def __init__(self, input_size: int, output_size: int, use_bias: bool = True) -> None:
-        self.input_size = positive_integer("input_size", input_size)
-        self.output_size = positive_integer("output_size", output_size)
-        limit = np.sqrt(6 / (input_size + output_size))
-        start = np.random.default_rng().uniform(-limit, limit, (input_size, output_size))
-        self.weights = Tensor(start.astype(np.float32))
-        self.bias = Tensor(np.zeros(output_size, np.float32)) if use_bias else None
+        self.input_size = integer("input_size", input_size, 1)
+        self.output_size = integer("output_size", output_size, 1)
+        shape = self.input_size, self.output_size
+        limit = np.sqrt(6 / sum(shape))
+        self.weights = Tensor(np.random.default_rng().uniform(-limit, limit, shape).astype(np.float32))
+        self.bias = Tensor(np.zeros(self.output_size, np.float32)) if use_bias else None
 
     def __call__(self, x: Any) -> Tensor:
         """Apply the layer to x (..., in); returns (..., out)."""

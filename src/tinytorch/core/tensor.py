@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from tinytorch.runtime.arrays import Array, register_tensor, to_numpy
 
 
+@register_tensor
 class Tensor:
     """A NumPy array with the operators of a tensor: `Tensor(data, dtype=None)`.
 
@@ -26,16 +27,14 @@ class Tensor:
     data: Array
 
     def __init__(self, data: Any, dtype: Any = None) -> None:
-        if isinstance(data, Tensor):
-            data = data.data
-        if not isinstance(data, np.ndarray):
-            try:
-                data = np.asarray(data)
-            except ValueError as error:
-                raise ValueError(f"data is no array: {error}") from None
-        if data.dtype.kind in "OSUMm" or data.dtype.names is not None:
-            raise TypeError(f"a Tensor holds numbers; the data has dtype {data.dtype}")
-        self.data = data if dtype is None else data.astype(dtype, copy=False)
+        if dtype is not None and not hasattr(data, "__array__"):
+            array = np.asarray(data, dtype)  # a list: NumPy checks that its numbers fit
+        else:
+            array = to_numpy("data", data)
+            array = array if dtype is None else array.astype(dtype, copy=False)
+        if array.dtype.kind in "OSUMm" or array.dtype.names is not None:
+            raise TypeError(f"a Tensor holds numbers; the data has dtype {array.dtype}")
+        self.data = array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -143,6 +142,33 @@ class Tensor:
     def __rmatmul__(self, other: Any) -> "Tensor":
         """Matrix product, NumPy's."""
         return Tensor(np.asarray(_plain(other) @ self.data))
+
+    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]  # elementwise, as NumPy and PyTorch
+        """Elementwise comparison."""
+        return Tensor(np.asarray(self.data == _plain(other)))
+
+    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        """Elementwise comparison."""
+        return Tensor(np.asarray(self.data != _plain(other)))
+
+    def __lt__(self, other: Any) -> "Tensor":
+        """Elementwise comparison."""
+        return Tensor(np.asarray(self.data < _plain(other)))
+
+    def __le__(self, other: Any) -> "Tensor":
+        """Elementwise comparison."""
+        return Tensor(np.asarray(self.data <= _plain(other)))
+
+    def __gt__(self, other: Any) -> "Tensor":
+        """Elementwise comparison."""
+        return Tensor(np.asarray(self.data > _plain(other)))
+
+    def __ge__(self, other: Any) -> "Tensor":
+        """Elementwise comparison."""
+        return Tensor(np.asarray(self.data >= _plain(other)))
+
+    #: By identity, as in PyTorch.
+    __hash__ = object.__hash__
 
     def __neg__(self) -> "Tensor":
         """Elementwise negation."""

@@ -140,12 +140,21 @@ def _gpus() -> tuple[str, ...] | None:
     except pynvml.NVMLError:
         return ()
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        memory = [pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30 for handle in handles]
-        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
-        return tuple(f"{name}, {size:.0f} GiB" for name, size in zip(names, memory, strict=True))
+        return tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
     finally:
         pynvml.nvmlShutdown()
+
+
+def _gpu(pynvml: Any, index: int) -> str:
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        name = str(pynvml.nvmlDeviceGetName(handle))
+    except pynvml.NVMLError:
+        return "a GPU that may not be asked"
+    try:
+        return f"{name}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
+    except pynvml.NVMLError:  # it shares the system's memory
+        return name
 
 
 def _versions() -> dict[str, str]:

@@ -46,24 +46,31 @@ def cpu_quota(root: Path = _CGROUP_ROOT, membership: Path = _CGROUP_SELF) -> flo
 
 def memory_limit(root: Path = _CGROUP_ROOT, membership: Path = _CGROUP_SELF) -> int | None:
     """Return the cgroup memory limit in bytes, or None where there is none."""
-    limits = []
-    for folder in _cgroup_folders("memory", root, membership):
-        text = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes") or ""
-        # v1 writes "no limit" as the largest page-aligned int64.
-        if text.isdigit() and int(text) < 1 << 60:
-            limits.append(int(text))
-    return min(limits, default=None)
+    folders = _cgroup_folders("memory", root, membership)
+    limits = [_memory(folder, "max", "limit_in_bytes") for folder in folders]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def available_memory() -> int:
-    """Return the bytes that can be allocated now without swapping or being killed."""
+def available_memory(root: Path = _CGROUP_ROOT, membership: Path = _CGROUP_SELF) -> int:
+    """Return the bytes that can be allocated now without swapping or being killed.
+
+    >>> available_memory() > 0
+    True
+    """
     import psutil
 
     available = int(psutil.virtual_memory().available)
-    limit = memory_limit()
-    if limit is not None:
-        available = min(available, max(0, limit - int(psutil.Process().memory_info().rss)))
+    for folder in _cgroup_folders("memory", root, membership):
+        limit, used = _memory(folder, "max", "limit_in_bytes"), _memory(folder, "current", "usage_in_bytes")
+        if limit is not None and used is not None:
+            available = min(available, max(0, limit - used))
     return available
+
+
+def _memory(folder: Path, v2: str, v1: str) -> int | None:
+    """Read one of a cgroup's numbers of bytes; None for no limit, which v1 writes as a huge one."""
+    text = _read(folder / f"memory.{v2}") or _read(folder / f"memory.{v1}") or ""
+    return int(text) if text.isdigit() and int(text) < 1 << 60 else None
 
 
 def _cgroup_folders(controller: str, root: Path, membership: Path) -> list[Path]:

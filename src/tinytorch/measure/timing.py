@@ -5,6 +5,7 @@ round times every function once, in random order, so that what disturbs one dist
 sample comes a rest and some untimed calls, so that no function inherits the other's threads or caches.
 """
 
+import math
 import random
 import statistics
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-#: A sample lasts at least this long: 2 ms is 20,000 times the clock's step and shorter than a time slice.
+#: A sample lasts about this long: 2 ms is 20,000 times the clock's step and shorter than a time slice.
 SAMPLE_SECONDS = 2e-3
 MIN_SAMPLES = 3
 #: Rest before a sample. The threads of a BLAS or OpenMP library spin on for up to 30 ms after a call, on
@@ -87,11 +88,13 @@ def compare(
     `check(name, result)` says what is wrong with a result, or None; it is asked before anything is timed.
     Each function gets up to `rounds` samples, and after the third no more once it has used `seconds`.
 
-    Raises WrongResultError naming the function whose result is wrong.
+    Raises WrongResultError naming the function whose result is wrong, ValueError for too few rounds.
 
     >>> sorted(compare({"sum": sum, "max": max}, [1, 2, 3], seconds=0.01))
     ['max', 'sum']
     """
+    if rounds < MIN_SAMPLES:
+        raise ValueError(f"rounds must be at least {MIN_SAMPLES}, not {rounds}")
     calls: dict[str, int] = {}
     for name, function in functions.items():
         result = function(*args)  # compiles, fills caches, touches pages
@@ -100,7 +103,7 @@ def compare(
             raise WrongResultError(f"{name}: {wrong}")
         del result
         once = _sample(function, args, 1)
-        calls[name] = max(1, round(SAMPLE_SECONDS / max(once, 1e-9)))
+        calls[name] = max(1, math.ceil(SAMPLE_SECONDS / max(once, 1e-9)))
     samples: dict[str, list[float]] = {name: [] for name in functions}
     used = dict.fromkeys(functions, 0.0)
     shuffled, order = list(functions), random.Random(0)

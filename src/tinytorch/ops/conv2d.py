@@ -6,7 +6,6 @@ into a panel that stays in the cache, and hands it to the same `accumulate` that
 """
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numba import types
 from tinytorch.ops.epilogue import activation_code, finish_integers, for_integers, store
 from tinytorch.ops.matmul import KC, NR, SERIAL, accumulate, cut, tile_scratch, zeros
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound
+from tinytorch.runtime.arguments import Pair, pair
 from tinytorch.runtime.arrays import (
     FLOATS,
     HALVES,
@@ -28,26 +28,11 @@ from tinytorch.runtime.arrays import (
     convert,
     empty,
     like,
+    or_empty,
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.threads import threads_for
-
-Pair = tuple[int, int]
-
-
-def pair(name: str, value: Any, least: int) -> Pair:
-    """Return an integer or a pair of them as (vertical, horizontal), each at least `least`."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    try:
-        if len(values) != 2 or any(isinstance(v, bool) for v in values):
-            raise TypeError
-        numbers = operator.index(values[0]), operator.index(values[1])
-    except TypeError:
-        raise TypeError(f"{name} must be an integer or a pair of them, not {value!r}") from None
-    if min(numbers) < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
-    return numbers
 
 
 def output_shape(x: Array, weight: Array, stride: Pair, padding: Pair) -> tuple[int, int, int, int]:
@@ -78,7 +63,8 @@ def _padded(x: Array, padding: Pair, dtype: DType) -> Array:
 
 
 def _inputs(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> tuple[Any, ...]:
-    n, c, h, w, o, kh, kw, stride, padding = shape
+    n, c, h, w, o, kh, kw, *steps = shape
+    stride, padding = ((step, step) for step in steps)
     return (
         draw(rng, (n, c, h, w), dtype),
         draw(rng, (o, c, kh, kw), dtype),
@@ -88,32 +74,31 @@ def _inputs(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> t
     )
 
 
-def _columns(x: Array, weight: Array, stride: int, padding: int) -> Array:
+def _columns(x: Array, weight: Array, stride: Pair, padding: Pair) -> Array:
     """The matrix that a convolution multiplies with, stored whole: (N, C * kh * kw, OH * OW)."""
-    stride_, padding_ = pair("stride", stride, 1), pair("padding", padding, 0)
-    n, _, oh, ow = output_shape(x, weight, stride_, padding_)
+    n, _, oh, ow = output_shape(x, weight, stride, padding)
     windows = np.lib.stride_tricks.sliding_window_view(
-        _padded(x, padding_, x.dtype), weight.shape[2:], axis=(2, 3)
+        _padded(x, padding, x.dtype), weight.shape[2:], axis=(2, 3)
     )
-    windows = windows[:, :, :: stride_[0], :: stride_[1]]
+    windows = windows[:, :, :: stride[0], :: stride[1]]
     return windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, math.prod(weight.shape[1:]), oh * ow)
 
 
-def _as_product(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+def _as_product(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
     """A convolution as one NumPy product, in the dtype of its inputs."""
-    shape = output_shape(x, weight, pair("stride", stride, 1), pair("padding", padding, 0))
+    shape = output_shape(x, weight, stride, padding)
     matrix = weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
     return (matrix @ _columns(x, weight, stride, padding) + bias[:, None]).reshape(shape)
 
 
-def _reference(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+def _reference(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
     dtype = np.result_type(x, weight)
     exact = np.float64 if dtype in FLOATS else dtype
     return _as_product(x.astype(exact), weight.astype(exact), bias.astype(exact), stride, padding)
 
 
-def _bound(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
-    shape = output_shape(x, weight, pair("stride", stride, 1), pair("padding", padding, 0))
+def _bound(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
+    shape = output_shape(x, weight, stride, padding)
     columns = _columns(x, weight, stride, padding)
     matrix = np.concatenate((weight.reshape(len(weight), columns.shape[1]), bias[:, None]), 1)
     ones = np.ones((columns.shape[0], 1, columns.shape[2]), x.dtype)
@@ -123,8 +108,8 @@ def _bound(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> A
     return bound.reshape(shape) if bound.ndim else bound
 
 
-def _cost(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Cost:
-    size = math.prod(output_shape(x, weight, pair("stride", stride, 1), pair("padding", padding, 0)))
+def _cost(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Cost:
+    size = math.prod(output_shape(x, weight, stride, padding))
     moved = x.nbytes + weight.nbytes + bias.nbytes + size * np.result_type(x, weight).itemsize
     return Cost(2 * size * math.prod(weight.shape[1:]), moved)
 
@@ -144,11 +129,10 @@ CONV2D = Operation(
 
 
 @CONV2D.rung("python loops", slow=True, dtypes=FLOATS)
-def conv2d_loops(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+def conv2d_loops(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
     """Seven loops over Python numbers: what a convolution is."""
-    stride_, padding_ = pair("stride", stride, 1), pair("padding", padding, 0)
-    shape = n, o, oh, ow = output_shape(x, weight, stride_, padding_)
-    image, taps = _padded(x, padding_, x.dtype).tolist(), weight.tolist()
+    shape = n, o, oh, ow = output_shape(x, weight, stride, padding)
+    image, taps = _padded(x, padding, x.dtype).tolist(), weight.tolist()
     channels, kh, kw = weight.shape[1:]
     result = []
     for item in range(n):
@@ -158,15 +142,15 @@ def conv2d_loops(x: Array, weight: Array, bias: Array, stride: int, padding: int
                     total = float(bias[out])
                     for c in range(channels):
                         for dy in range(kh):
-                            row, tap = image[item][c][y * stride_[0] + dy], taps[out][c][dy]
+                            row, tap = image[item][c][y * stride[0] + dy], taps[out][c][dy]
                             for dx in range(kw):
-                                total += row[z * stride_[1] + dx] * tap[dx]
+                                total += row[z * stride[1] + dx] * tap[dx]
                     result.append(total)
     return convert(np.array(result, np.float64).reshape(shape), common_dtype(x=x, weight=weight))
 
 
 @CONV2D.rung("numpy", dtypes=tuple(dtype for dtype in SUPPORTED if dtype not in HALVES))
-def conv2d_numpy(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+def conv2d_numpy(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
     """Windows copied into a matrix, multiplied by NumPy."""
     return _as_product(x, weight, bias, stride, padding)
 
@@ -214,15 +198,15 @@ def _conv2d(tile, thread, x, weight, bias, code, out, memory, kh, kw, sy, sx, ow
 
 
 @CONV2D.rung("vectorized")
-def conv2d_vectorized(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+def conv2d_vectorized(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
     """Panels gathered in the cache and multiplied with SIMD; one thread."""
-    return convolve(x, weight, bias, pair("stride", stride, 1), pair("padding", padding, 0), threads=1)
+    return convolve(x, weight, bias, stride, padding, threads=1)
 
 
 @CONV2D.rung("parallel")
-def conv2d_parallel(x: Array, weight: Array, bias: Array, stride: int, padding: int) -> Array:
+def conv2d_parallel(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Array:
     """The same, its tiles claimed by the pool's threads."""
-    return convolve(x, weight, bias, pair("stride", stride, 1), pair("padding", padding, 0))
+    return convolve(x, weight, bias, stride, padding)
 
 
 def convolve(
@@ -240,16 +224,15 @@ def convolve(
     shape = output_shape(images, weight, stride, padding)
     if bias is not None and bias.shape != shape[1:2]:
         raise ValueError(f"bias has shape {bias.shape}; weight {weight.shape} needs ({shape[1]},)")
-    inputs = {"x": x, "weight": weight} if bias is None else {"x": x, "weight": weight, "bias": bias}
-    dtype = common_dtype(**inputs)
+    dtype = common_dtype(x=x, weight=weight, bias=bias)
     computed = compute_dtype(dtype)
     code = activation_code(activation, dtype)
-    output = Output(out, shape[4 - x.ndim :], dtype, computed, tuple(inputs.values()))
+    output = Output(out, shape[4 - x.ndim :], dtype, computed, (x, weight, bias))
     if output.buffer.size:
         pixels = shape[2] * shape[3]
         c = output.buffer.reshape(*shape[:2], pixels)
         matrix = contiguous(weight, computed).reshape(shape[1], math.prod(weight.shape[1:]))
-        offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
+        offsets = or_empty(bias, computed)
         tiles = shape[0] * -(-pixels // NR)
         threads = threads_for(c.size * matrix.shape[1], SERIAL, tiles, threads)
         memory = tile_scratch(threads, shape[1], pixels, matrix.shape[1], computed)
@@ -278,7 +261,10 @@ def conv2d(
     result has shape (N, O, (H + 2p - kh) // s + 1, (W + 2p - kw) // s + 1) and is of the kind that was given,
     or `out` itself.
 
-    Raises ValueError naming the shapes that do not fit, TypeError for a dtype that kernels do not take.
+    Activations are those of `linear`.
+
+    Raises ValueError naming the shapes that do not fit, for a stride or padding out of range, an unknown
+    activation, or an `out` that does not fit or overlaps; TypeError for a dtype that kernels do not take.
 
     >>> import numpy as np
     >>> conv2d(np.ones((1, 1, 4, 4)), np.ones((2, 1, 3, 3)), padding=1).shape

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.extending import overload
 
 from tinytorch.ops.epilogue import relu as relu_scalar
 from tinytorch.ops.registry import Cost, Operation, draw, rounding
@@ -121,7 +122,8 @@ def relu_array(x: Array, out: Any = None, threads: int | None = None) -> Array:
 def relu(x: Any, out: Any = None) -> Any:
     """Return max(0, x), elementwise; NaN stays NaN.
 
-    The result is of the kind that was given (ndarray, `Tensor`, torch tensor), or `out` itself.
+    The result is of the kind that was given (ndarray, `Tensor`, torch tensor), or `out` itself. Raises
+    TypeError for a dtype that kernels do not take, ValueError for an `out` that does not fit or overlaps.
 
     >>> import numpy as np
     >>> relu(np.array([-1.0, 2.0]))
@@ -146,8 +148,9 @@ def _operations_reference(x: Array, y: Array) -> dict[str, Array]:
     dtype = np.result_type(x, y)
     exact = np.float64 if dtype in FLOATS else dtype
     p, q = x.astype(exact), y.astype(exact)
-    difference = x.astype(np.float64) - y.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
+        difference = p - q if dtype in FLOATS else np.maximum(p, q).astype(object) - np.minimum(p, q)
+        difference = difference.astype(np.float64)
         return {
             KEYS[0]: p * q,
             KEYS[1]: p + q,
@@ -165,7 +168,7 @@ def _operations_bound(x: Array, y: Array) -> dict[str, Array]:
     steps = (x.size + 4) * np.finfo(np.float64).eps
     if dtype not in FLOATS:
         zero = np.zeros(())
-        return {**dict.fromkeys(KEYS, zero), KEYS[3]: steps * distance}
+        return {**dict.fromkeys(KEYS, zero), KEYS[3]: steps * _operations_reference(x, y)[KEYS[3]]}
     # Half types are computed in float32 first: its rounding of the difference is far below their own.
     return {
         KEYS[0]: rounding(p * q, dtype),
@@ -232,6 +235,19 @@ def operations_numpy(x: Array, y: Array) -> dict[str, Array]:
     )
 
 
+def _difference(p, q):
+    """Return |p - q| of integers or p - q of floats, in float64."""
+
+
+@overload(_difference, inline="always")
+def _difference_of(p, q):
+    if isinstance(p, types.Integer):  # exact: converted first, large ones would cancel to zero
+        return lambda p, q: float(
+            types.uint64(p) - types.uint64(q) if p >= q else types.uint64(q) - types.uint64(p)
+        )
+    return lambda p, q: types.float64(p) - types.float64(q)
+
+
 @tile_kernel(
     lambda T: (T[::1], T[::1], T[::1], T[::1], T[::1], types.float64[::1], _sum_type(T)[::1]),
     fastmath=REASSOCIATE,
@@ -251,7 +267,7 @@ def _operations(tile, thread, x, y, product, total, squares, distances, dots):
         for i in range(begin, stop):
             difference = x[i] - y[i]
             squares[i] = difference * difference
-            exact = types.float64(x[i]) - types.float64(y[i])
+            exact = _difference(x[i], y[i])
             distance += exact * exact
     distances[tile] = distance
     dots[tile] = dot

@@ -48,7 +48,9 @@ def sigmoid(v):
 
 @device_function
 def activate(code, v):
-    """Apply an activation other than ReLU to one number. NaN stays NaN in all of them."""
+    """Apply an activation to one number. NaN stays NaN in all of them."""
+    if code == RELU:
+        return relu(v)
     if code == SIGMOID:
         return sigmoid(v)
     if code == TANH:

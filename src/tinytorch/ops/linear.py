@@ -1,7 +1,8 @@
 """A dense layer in one kernel: activation(x @ weight + bias), with weights that may be packed ahead.
 
 Packing rearranges a weight once into the panels that the kernel streams, so that a call neither gathers
-strided rows nor copies; int8 packing also quarters the bytes, and quantizes each row of `x` as it comes.
+strided rows nor copies (half types are still widened to float32 at each call); int8 packing also quarters
+the bytes, and quantizes each row of `x` as it comes.
 """
 
 import math
@@ -12,16 +13,15 @@ import numpy as np
 
 from tinytorch.ops import quantize as quantization
 from tinytorch.ops.epilogue import RELU, activation_code
-from tinytorch.ops.matmul import pack, product, product_packed
+from tinytorch.ops.matmul import loops, pack, product, product_packed
 from tinytorch.ops.quantized import product_int8
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound, rounding
 from tinytorch.runtime.arrays import (
-    BFLOAT16,
-    FLOAT16,
     FLOAT32,
     FLOAT64,
     FLOATS,
     HALVES,
+    INT8,
     SUPPORTED,
     Array,
     DType,
@@ -30,14 +30,13 @@ from tinytorch.runtime.arrays import (
     compute_dtype,
     contiguous,
     convert,
-    empty,
     like,
+    or_empty,
     promote,
     read,
 )
 
-_INT8 = np.dtype(np.int8)
-_PACKABLE = {"float16": FLOAT16, "bfloat16": BFLOAT16, "float32": FLOAT32, "float64": FLOAT64, "int8": _INT8}
+_PACKABLE = (*FLOATS, INT8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +46,7 @@ class PackedWeight:
     shape: tuple[int, int]  # (in, out), as it was given
     dtype: DType
     data: Array  # float: panels of `ops.matmul.pack`; int8: (out, in)
-    scales: Array | None = None  # int8: one per output channel, float32
+    scales: Array | None = None  # int8: one per output channel
 
     def __post_init__(self) -> None:
         """Make the arrays read-only, here and after unpickling."""
@@ -84,21 +83,22 @@ def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
         raise ValueError(f"weight must have shape (in, out); it has shape {array.shape}")
     shape = (array.shape[0], array.shape[1])
     target = array.dtype if dtype is None else _packable(dtype)
-    if target == _INT8:
+    if target == INT8:
         codes, scales = quantization.quantize_array(array, None, axis=1, name="weight")
-        return PackedWeight(shape, _INT8, np.ascontiguousarray(codes.T), scales.astype(FLOAT32))
+        return PackedWeight(shape, INT8, np.ascontiguousarray(codes.T), scales)
     if target not in FLOATS:
-        raise TypeError(f"weight has dtype {target}; packed weights are {', '.join(_PACKABLE)}")
+        raise TypeError(f"weight has dtype {target}; packed weights are {', '.join(map(str, _PACKABLE))}")
     return PackedWeight(shape, target, pack(convert(array, target)))
 
 
 def _packable(dtype: Any) -> DType:
-    if isinstance(dtype, str) and dtype in _PACKABLE:
-        return _PACKABLE[dtype]
-    for known in _PACKABLE.values():
-        if not isinstance(dtype, str) and dtype in (known, known.type):
-            return known
-    raise TypeError(f"cannot pack a weight as {dtype!r}; there are {', '.join(_PACKABLE)}")
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in _PACKABLE:
+        raise TypeError(f"cannot pack a weight as {dtype!r}; there are {', '.join(map(str, _PACKABLE))}")
+    return found
 
 
 def _reference(x: Array, weight: Array, bias: Array) -> Array:
@@ -140,6 +140,15 @@ LINEAR = Operation(
 )  # fmt: skip
 
 
+@LINEAR.rung("python loops", slow=True, dtypes=FLOATS)
+def linear_loops(x: Array, weight: Array, bias: Array) -> Array:
+    """Three loops over Python numbers, a sum and a comparison."""
+    wide = loops(x.astype(np.float64), weight.astype(np.float64)) + bias.astype(np.float64)
+    return convert(
+        np.array([[0 if v <= 0 else v for v in row] for row in wide.tolist()]).reshape(wide.shape), x.dtype
+    )
+
+
 @LINEAR.rung("numpy", dtypes=tuple(dtype for dtype in SUPPORTED if dtype not in HALVES))
 def linear_numpy(x: Array, weight: Array, bias: Array) -> Array:
     """NumPy: a product, a sum and a maximum."""
@@ -173,10 +182,9 @@ def _int8_parts(x: Array, weight: Array) -> tuple[Array, Array]:
     """The exact int8 product and the magnitude that its rounding goes with."""
     x_scales = quantization.calibrate(x, 0, x.dtype)[:, None]
     scales = quantization.calibrate(weight, 1, weight.dtype)
-    codes, weights = (
-        np.clip(np.rint(v / s), -128, 127).astype(np.int64) for v, s in ((x, x_scales), (weight, scales))
-    )
-    return codes @ weights, x_scales.astype(np.float64) * scales.astype(np.float32)
+    return quantization.reference_codes(x, x_scales) @ quantization.reference_codes(
+        weight, scales
+    ), x_scales.astype(np.float64) * scales
 
 
 def _int8_reference(x: Array, weight: Array, bias: Array) -> Array:
@@ -208,7 +216,8 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
     quantizes each row of `x` to int8 (symmetric, max-abs / 127) and multiplies in integers. The result is of
     the kind that was given, or `out` itself.
 
-    Raises ValueError naming the shapes that do not fit or an unknown activation, TypeError for a dtype that
+    Raises ValueError naming the shapes that do not fit, for an unknown activation, an `out` of another shape
+    or dtype or that overlaps an input, and NaN or inf in `x` with int8 weights; TypeError for a dtype that
     kernels do not take.
 
     >>> import numpy as np
@@ -230,12 +239,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
         result = _linear_packed(rows, packed, offsets, code, out)
     else:
         assert matrix is not None
-        parts = (
-            {"x": rows, "weight": matrix}
-            if offsets is None
-            else {"x": rows, "weight": matrix, "bias": offsets}
-        )
-        dtype = common_dtype(**parts)
+        dtype = common_dtype(x=rows, weight=matrix, bias=offsets)
         code = activation_code(activation, dtype)
         wide = (rows, matrix) if dtype in (rows.dtype, matrix.dtype) else (convert(rows, dtype), matrix)
         result = product(*wide, offsets, code, out)
@@ -243,20 +247,20 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
 
 
 def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int, out: Any) -> Array:
-    kinds = {"x": x.dtype} if weight.dtype == _INT8 else {"x": x.dtype, "weight": weight.dtype}
+    kinds = {"x": x.dtype} if weight.dtype == INT8 else {"x": x.dtype, "weight": weight.dtype}
     dtype = promote(**kinds, **({} if bias is None else {"bias": bias.dtype}))
-    if weight.dtype == _INT8 and dtype not in FLOATS:
+    if weight.dtype == INT8 and dtype not in FLOATS:
         dtype = FLOAT32
     if dtype not in FLOATS:
         raise TypeError(f"x {x.dtype} and packed weight {weight.dtype} have no common float dtype")
     computed = compute_dtype(dtype)
     shape = (*x.shape[:-1], weight.shape[1])
-    output = Output(out, shape, dtype, computed, (x,) if bias is None else (x, bias))
+    output = Output(out, shape, dtype, computed, (x, bias))
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
     rows = contiguous(x, computed).reshape(count, weight.shape[0])
-    offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
-    if weight.dtype != _INT8:
+    offsets = or_empty(bias, computed)
+    if weight.dtype != INT8:
         product_packed(rows, contiguous(weight.data, computed), offsets, code, buffer)
     else:
         assert weight.scales is not None

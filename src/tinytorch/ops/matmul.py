@@ -27,6 +27,7 @@ from tinytorch.runtime.arrays import (
     convert,
     empty,
     like,
+    or_empty,
     read,
 )
 from tinytorch.runtime.compile import REASSOCIATE, device_function, tile_kernel
@@ -182,12 +183,12 @@ def loops(a: Array, b: Array) -> Array:
 @MATMUL.rung("numpy")
 def numpy_product(a: Array, b: Array) -> Array:
     """NumPy's product, which is its BLAS library's for floats."""
-    result_shape(a, b)
-    dtype = common_dtype(a=a, b=b)
+    shape, dtype = result_shape(a, b), common_dtype(a=a, b=b)
     computed = compute_dtype(dtype) if dtype in FLOATS else dtype
+    out = empty(shape, computed)
     with np.errstate(over="ignore", invalid="ignore"):
-        product = np.matmul(a.astype(computed, copy=False), b.astype(computed, copy=False))
-    return convert(np.asarray(product), dtype)
+        np.matmul(a.astype(computed, copy=False), b.astype(computed, copy=False), out=out)
+    return convert(out, dtype)
 
 
 @tile_kernel(
@@ -404,13 +405,12 @@ def product(
 ) -> Array:
     """Return activation(a @ b + bias), `bias` of shape (N,); by default on as many threads as it pays for."""
     p = problem(a, b)
-    inputs = (a, b) if bias is None else (a, b, bias)
     computed = compute_dtype(p.dtype)
-    output = Output(out, p.shape, p.dtype, computed, inputs)
+    output = Output(out, p.shape, p.dtype, computed, (a, b, bias))
     c = output.buffer.reshape(p.matrices)
     batch, rows, columns = p.matrices
     inner = p.a.shape[2]
-    offsets = empty((0,), computed) if bias is None else contiguous(bias, computed)
+    offsets = or_empty(bias, computed)
     work = batch * rows * columns * inner
     where = (p.a_index, p.b_index, offsets, for_integers(activation, p.dtype), c)
     if c.size == 0:
@@ -450,7 +450,8 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     """Return the product of two arrays by `numpy.matmul`'s rules: (..., M, K) and (..., K, N) to (..., M, N).
 
     The result is of the kind that was given (ndarray, `Tensor`, torch tensor), or `out` itself.
-    Raises ValueError naming both shapes if they do not fit, TypeError for a dtype that kernels do not take.
+    Raises ValueError naming both shapes if they do not fit, or for an `out` of another shape or dtype or that
+    overlaps an input; TypeError for a dtype that kernels do not take.
 
     >>> import numpy as np
     >>> matmul(np.ones((2, 3)), np.ones((3, 4))).shape

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from tinytorch.ops.elementwise import BLOCK, SERIAL
 from tinytorch.ops.registry import Cost, Operation, draw
+from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import (
     FLOAT32,
     FLOAT64,
     FLOATS,
+    INT8,
     SUPPORTED,
     Array,
     DType,
@@ -30,9 +33,6 @@ from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.threads import threads_for
 
 LOWEST, HIGHEST = -128, 127
-_INT8 = np.dtype(np.int8)
-_BLOCK = 16384
-_SERIAL = 8 * _BLOCK  # as for the other elementwise kernels
 
 
 class QuantizationWarning(UserWarning):
@@ -44,18 +44,19 @@ class Quantized:
     """int8 codes, the scale of each channel (one for all without an axis), and how well they fitted."""
 
     codes: Array
-    scales: Array
+    scales: Array  # in the precision that divided
+    factors: Array  # the same as they were given, in float64: what codes are multiplied by
     saturated: int
-    fitting: float  # the smallest scale at which nothing would have saturated
+    fitting: float  # a scale at which nothing would have saturated; inf if the zero point leaves none
 
     def complaint(self, name: str) -> str | None:
         """Say how many values saturated and what would have helped, or None."""
         if not self.saturated:
             return None
-        return (
-            f"{self.saturated} of {self.codes.size} values of {name} do not fit in int8 and were clipped; "
-            f"a scale of {self.fitting:.6g} would have fitted"
-        )
+        told = f"{self.saturated} of {self.codes.size} values of {name} do not fit in int8 and were clipped"
+        if math.isinf(self.fitting):
+            return f"{told}; no scale would have fitted with this zero point"
+        return f"{told}; a scale of {self.fitting:.6g} would have fitted"
 
 
 def warn(*complaints: str | None) -> None:
@@ -69,6 +70,8 @@ def check_scale(name: str, value: Any) -> Array:
     """Return a scale as a float64 array of 0 or 1 dimensions; ValueError unless finite and positive."""
     try:
         scale = np.asarray(value, np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite and positive, not {value}") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number or a 1-D array of them, not {value!r}") from None
     if scale.ndim > 1:
@@ -95,7 +98,7 @@ _ROUND = {FLOAT32: FLOAT32.type(1.5 * 2**23), FLOAT64: FLOAT64.type(1.5 * 2**52)
     )
 )
 def _quantize(tile, thread, x, codes, scales, zero_points, channels, inner, magic, saturated, bad):
-    begin, end = tile * _BLOCK, min((tile + 1) * _BLOCK, x.size)
+    begin, end = tile * BLOCK, min((tile + 1) * BLOCK, x.size)
     one, zero, limit = np.int32(1), np.int32(0), x.dtype.type(1024)
     clipped, broken = zero, zero  # a tile has fewer elements than an int32 can count
     while begin < end:  # a run of values that share a channel
@@ -130,6 +133,7 @@ def quantized(
     name: str = "x",
     zero_point: Any = 0,
     scale_name: str = "scale",
+    threads: int | None = None,
 ) -> Quantized:
     """Quantize to int8. `scale` None calibrates: max-abs / 127, per channel of `axis` if there is one.
 
@@ -146,19 +150,21 @@ def quantized(
         if np.any(np.asarray(zero_point) != 0):
             raise ValueError("a zero point needs a scale: calibration (scale=None) is symmetric about 0")
         scales = calibrate(x, axis, computed)
+        factors = scales.astype(FLOAT64)
     else:
         given = check_scale(scale_name, scale)
         _check_channels(scale_name, given, channels, axis)
+        factors = np.broadcast_to(given, (channels,)).copy()
         with np.errstate(over="ignore", under="ignore"):
-            scales = np.broadcast_to(given, (channels,)).astype(computed)
-            if not np.all(np.isfinite(scales) & (scales > 0)):  # representable in float64 alone
-                computed, scales = FLOAT64, np.broadcast_to(given, (channels,)).copy()
+            scales = factors.astype(computed)
+        if not np.all(np.isfinite(scales) & (scales > 0)):  # representable in float64 alone
+            computed, scales = FLOAT64, factors
     points = _zero_points(zero_point, channels, axis).astype(computed)
     source = contiguous(x, computed).reshape(-1)
-    codes = empty(x.shape, _INT8)
-    tiles = -(-x.size // _BLOCK)
+    codes = empty(x.shape, INT8)
+    tiles = -(-x.size // BLOCK)
     saturated, bad = np.zeros(tiles, np.int64), np.zeros(tiles, np.int64)
-    threads = threads_for(x.size, _SERIAL, tiles)
+    threads = threads_for(x.size, SERIAL, tiles, threads)
     if x.size:
         _quantize[computed](
             tiles,
@@ -168,20 +174,35 @@ def quantized(
         )
     if bad.any():
         raise ValueError(f"{name} holds {int(bad.sum())} values that are NaN or infinite; int8 has neither")
-    fitting = float(calibrate(x, None, FLOAT64)[0]) if saturated.any() else 0.0
-    return Quantized(codes, scales, int(saturated.sum()), fitting)
+    fitting = _fitting(x, axis, points) if saturated.any() else 0.0
+    return Quantized(codes, scales, factors, int(saturated.sum()), fitting)
+
+
+def _extremes(x: Array, axis: int | None) -> tuple[Array, Array]:
+    """Return the largest and the smallest value of each channel, in float64."""
+    others = None if axis is None else tuple(d for d in range(x.ndim) if d != axis)
+    high, low = x.max(axis=others), x.min(axis=others)
+    return np.asarray(high, np.float64).reshape(-1), np.asarray(low, np.float64).reshape(-1)
+
+
+def _fitting(x: Array, axis: int | None, points: Array) -> float:
+    """Return the scale at which the channel that needs the largest one fits, with its zero point."""
+    high, low = _extremes(x, axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = np.where(high > 0, high / (HIGHEST - points), 0)
+        # As far below as above: what symmetric calibration would give, where there is no zero point.
+        below = np.where(low < 0, low / (np.where(points == 0, -HIGHEST, LOWEST) - points), 0)
+    return float(np.max(np.maximum(above, below)))
 
 
 def calibrate(x: Array, axis: int | None, dtype: DType) -> Array:
     """Return the symmetric scales of `x`: max-abs / 127 per channel, 1.0 where all is zero."""
-    others = None if axis is None else tuple(d for d in range(x.ndim) if d != axis)
     if x.size == 0:
         return np.ones(1 if axis is None else x.shape[axis], dtype)
-    # Negated as float64: the most negative integer has no positive counterpart of its own type.
+    # In float64: the most negative integer has no positive counterpart of its own type.
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        high = np.asarray(x.max(axis=others), np.float64)
-        low = np.asarray(x.min(axis=others), np.float64)
-        largest = np.maximum(high, -low).astype(dtype).reshape(-1)
+        high, low = _extremes(x, axis)
+        largest = np.maximum(high, -low).astype(dtype)
         scales = largest / dtype.type(HIGHEST)
         # Subnormal scales are coarse: the next one up, if rounding made this one too small to reach 127.
         short = largest / scales > dtype.type(HIGHEST + 0.5)
@@ -190,11 +211,10 @@ def calibrate(x: Array, axis: int | None, dtype: DType) -> Array:
 
 
 def _normal_axis(axis: Any, ndim: int) -> int:
-    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
-        raise TypeError(f"axis must be an integer or None, not {axis!r}")
-    if not -ndim <= axis < ndim:
-        raise ValueError(f"axis {axis} is out of bounds for an array of {ndim} dimensions")
-    return int(axis) % ndim
+    number = integer("axis", axis, -ndim)
+    if number >= ndim:
+        raise ValueError(f"axis must be below {ndim}, the number of dimensions, not {axis}")
+    return number % ndim
 
 
 def _check_channels(name: str, values: Array, channels: int, axis: int | None) -> None:
@@ -246,7 +266,7 @@ def dequantize(q: Any, scale: Any, zero_point: Any = 0, axis: int | None = None)
     codes = read("q", q)
     if codes.dtype in FLOATS:
         raise TypeError(f"q has dtype {codes.dtype}; quantized values are integers")
-    wide = getattr(scale, "dtype", None) == np.float64
+    wide = hasattr(scale, "dtype") and np.asarray(scale).dtype.newbyteorder("=") == FLOAT64
     scales = check_scale("scale", scale)
     axis = None if axis is None else _normal_axis(axis, codes.ndim)
     channels = 1 if axis is None else codes.shape[axis]
@@ -271,18 +291,20 @@ def _inputs(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> t
     return draw(rng, shape, dtype), 0.05 if dtype in FLOATS else float(np.iinfo(dtype).max) / 100
 
 
-def _reference(x: Array, scale: float) -> Array:
+def reference_codes(x: Array, scales: Any) -> Array:
+    """Return the int8 codes of `x` as int64, in NumPy: what every kernel that quantizes is held against."""
     computed = compute_dtype(x.dtype) if x.dtype in FLOATS else FLOAT64
-    return np.clip(np.rint(x.astype(computed) / computed.type(scale)), LOWEST, HIGHEST).astype(np.int8)
+    codes = np.rint(x.astype(computed) / np.asarray(scales, computed))
+    return np.clip(codes, LOWEST, HIGHEST).astype(np.int64)
 
 
 QUANTIZE = Operation(
     "quantize",
     inputs=_inputs,
-    reference=_reference,
+    reference=reference_codes,
     bound=lambda x, scale: np.zeros(()),
     cost=lambda x, scale: Cost(3 * x.size, x.nbytes + x.size),
-    shapes=((), (0,), (1,), (33,), (3, 5, 7), (_BLOCK + 1,), (9 * _BLOCK,)),
+    shapes=((), (0,), (1,), (33,), (3, 5, 7), (BLOCK + 1,), (9 * BLOCK,)),
     memory_bound=True,
 )
 
@@ -297,10 +319,16 @@ def quantize_loops(x: Array, scale: float) -> Array:
 @QUANTIZE.rung("numpy")
 def quantize_numpy(x: Array, scale: float) -> Array:
     """NumPy's divide, rint, clip and cast, with their temporaries."""
-    return _reference(x, scale)
+    return reference_codes(x, scale).astype(np.int8)
 
 
 @QUANTIZE.rung("vectorized")
 def quantize_vectorized(x: Array, scale: float) -> Array:
-    """One compiled pass, which also counts what saturates."""
+    """One compiled pass, which also counts what saturates; one thread."""
+    return quantized(x, scale, threads=1).codes
+
+
+@QUANTIZE.rung("parallel")
+def quantize_parallel(x: Array, scale: float) -> Array:
+    """The same pass, its tiles claimed by the pool's threads."""
     return quantized(x, scale).codes

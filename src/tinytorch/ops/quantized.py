@@ -14,15 +14,14 @@ from tinytorch.ops.elementwise import BLOCK, RELU
 from tinytorch.ops.elementwise import SERIAL as RELU_SERIAL
 from tinytorch.ops.epilogue import NONE, store
 from tinytorch.ops.matmul import MATMUL, ONLY, SERIAL, problem, result_shape
-from tinytorch.ops.quantize import HIGHEST, LOWEST, calibrate, quantized, result_dtype
+from tinytorch.ops.quantize import calibrate, quantized, reference_codes, result_dtype
 from tinytorch.ops.registry import rounding
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, Array, contiguous, empty
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, Array, contiguous, empty
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.threads import threads_for
 
 _CHUNK = 1 << 16
 _ROWS, _COLUMNS = 64, 64  # a tile; at K = 1024 both sides of it are 64 KB, in L2
-_INT8 = np.dtype(np.int8)
 
 
 @tile_kernel(
@@ -61,31 +60,24 @@ def _product(tile, thread, a, b, a_index, b_index, a_scales, b_scales, bias, cod
                 t2 += s2
                 t3 += s3
             scale = a_scales[i if a_scales.size > 1 else 0]
+            # One scale after the other: their product may be out of range where the result is not.
             step = 1 if b_scales.size > 1 else 0
-            c[i, j] = t0 * (scale * b_scales[j * step])
+            c[i, j] = t0 * scale * b_scales[j * step]
             if j + 1 < j1:
-                c[i, j + 1] = t1 * (scale * b_scales[(j + 1) * step])
+                c[i, j + 1] = t1 * scale * b_scales[(j + 1) * step]
             if j + 2 < j1:
-                c[i, j + 2] = t2 * (scale * b_scales[(j + 2) * step])
+                c[i, j + 2] = t2 * scale * b_scales[(j + 2) * step]
             if j + 3 < j1:
-                c[i, j + 3] = t3 * (scale * b_scales[(j + 3) * step])
+                c[i, j + 3] = t3 * scale * b_scales[(j + 3) * step]
     if bias.size or code != NONE:
-        for i in range(i0, i1):
-            store(c[i : i + 1, j0:j1], c, i, j0, bias, code)
+        store(c[i0:i1, j0:j1], c, i0, j0, bias, code)
 
 
 def product_int8(
-    a: Array,
-    b: Array,
-    a_scales: Array,
-    b_scales: Array,
-    bias: Array,
-    code: int,
-    out: Array,
-    threads: int | None = None,
+    a: Array, b: Array, a_scales: Array, b_scales: Array, bias: Array, code: int, out: Array
 ) -> None:
     """Write activation(a_scales * b_scales * (a @ b.T) + bias) to `out`: a (M, K), b (N, K) int8."""
-    _run(a[None], b[None], ONLY, ONLY, a_scales, b_scales, bias, code, out[None], threads)
+    _run(a[None], b[None], ONLY, ONLY, a_scales, b_scales, bias, code, out[None])
 
 
 def _run(
@@ -98,28 +90,27 @@ def _run(
     bias: Array,
     code: int,
     out: Array,
-    threads: int | None,
 ) -> None:
     batch, rows, columns = out.shape
     tiles = batch * -(-rows // _ROWS) * -(-columns // _COLUMNS)
-    threads = threads_for(out.size * a.shape[2], SERIAL, tiles, threads)
-    arrays = (contiguous(a, _INT8), contiguous(b, _INT8), a_index, b_index)
+    threads = threads_for(out.size * a.shape[2], SERIAL, tiles)
+    arrays = (contiguous(a, INT8), contiguous(b, INT8), a_index, b_index)
     scales = (a_scales.astype(np.float64), b_scales.astype(np.float64))
     _product[out.dtype](tiles, *arrays, *scales, bias, code, out, threads=threads)
 
 
 def quantized_product(
-    a: Array, b: Array, scale_a: Any = None, scale_b: Any = None, threads: int | None = None
+    a: Array, b: Array, scale_a: Any = None, scale_b: Any = None
 ) -> tuple[Array, list[str | None]]:
     """Return a @ b computed in int8, and what there is to say about values that saturated."""
     result_shape(a, b)
     left = quantized(a, scale_a, name="A", scale_name="scale_A")
     right = quantized(b, scale_b, name="B", scale_name="scale_B")
-    p = problem(left.codes, right.codes, _INT8)
+    p = problem(left.codes, right.codes, INT8)
     out = empty(p.matrices, result_dtype(a, b))
     bias = empty((0,), out.dtype)
     columns = p.b.transpose(0, 2, 1)
-    _run(p.a, columns, p.a_index, p.b_index, left.scales, right.scales, bias, NONE, out, threads)
+    _run(p.a, columns, p.a_index, p.b_index, left.factors, right.factors, bias, NONE, out)
     complaints = [
         None if scale is None else result.complaint(name)
         for name, scale, result in (("A", scale_a, left), ("B", scale_b, right))
@@ -128,9 +119,8 @@ def quantized_product(
 
 
 def _codes(x: Array) -> tuple[Array, float]:
-    """Quantize as the reference does, in NumPy."""
     scale = calibrate(x, None, FLOAT64 if x.dtype == FLOAT64 else FLOAT32)
-    return np.clip(np.rint(x / scale[0]), LOWEST, HIGHEST).astype(np.int64), float(scale[0])
+    return reference_codes(x, scale[0]), float(scale[0])
 
 
 def _product_reference(a: Array, b: Array) -> Array:
@@ -142,7 +132,7 @@ def _product_reference(a: Array, b: Array) -> Array:
     "quantized",
     dtypes=(FLOAT32, FLOAT64),
     reference=_product_reference,
-    bound=lambda a, b: rounding(np.abs(_product_reference(a, b)), result_dtype(a, b)),
+    bound=lambda a, b: 2 * rounding(np.abs(_product_reference(a, b)), result_dtype(a, b)),
 )
 def matmul_quantized(a: Array, b: Array) -> Array:
     """Both operands quantized to int8 in the call, multiplied in integers and rescaled; all threads."""
@@ -162,7 +152,7 @@ def quantized_relu_array(x: Array, scale: Any = None) -> tuple[Array, str | None
     """Return ReLU of `x` computed on its int8 codes, as floats, and what there is to say of saturation."""
     result = quantized(x, scale)
     out = empty(x.shape, result_dtype(x))
-    step = float(result.scales[0])
+    step = float(result.factors[0])
     tiles = -(-x.size // BLOCK)
     threads = threads_for(x.size, RELU_SERIAL, tiles)
     _relu[out.dtype](tiles, result.codes.reshape(-1), out.reshape(-1), step, threads=threads)

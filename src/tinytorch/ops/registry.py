@@ -11,15 +11,16 @@ it, from Python loops to what ships. A rung is declared beside its code:
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from tinytorch.runtime.arrays import FLOAT32, SUPPORTED, Array, DType
-
-_MODULES = ("matmul", "linear", "elementwise", "conv2d", "quantize", "quantized")
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,9 @@ class Operation:
 
 def operations() -> dict[str, Operation]:
     """Return every declared operation by name."""
-    found = {}
-    for module in _MODULES:
-        for value in vars(importlib.import_module(f"tinytorch.ops.{module}")).values():
-            if isinstance(value, Operation):
-                found[value.name] = value
-    return found
+    modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)], "tinytorch.ops."))
+    declared = (value for name in modules for value in vars(importlib.import_module(name)).values())
+    return {value.name: value for value in declared if isinstance(value, Operation)}
 
 
 def mismatch(result: Any, exact: Any, bound: Any) -> str | None:
@@ -150,8 +148,6 @@ def product_bound(a: Array, b: Array, result: DType, steps: int) -> Array:
 
 def rounding(magnitude: Array, result: DType) -> Array:
     """Return the error of one rounding to `result` of values up to `magnitude`; inf where they overflow."""
-    import ml_dtypes
-
     info: Any = ml_dtypes.finfo(result)
     magnitude = np.asarray(magnitude, np.float64)
     error = magnitude * float(info.eps) + float(info.smallest_subnormal)

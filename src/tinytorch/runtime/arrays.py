@@ -1,8 +1,8 @@
 """Arrays in and out: what a user may hand to a kernel, and what a compiled kernel may be handed.
 
 A user's array comes in once, through `read`, whatever library it belongs to; `contiguous` makes of it what
-compiled code wants; `like` hands the result back as the kind that was given. Frameworks are found through
-`sys.modules`: one that was never imported cannot have made the argument.
+compiled code wants; `like` hands the result back as the kind that was given. PyTorch is found through
+`sys.modules`: if it was never imported, it cannot have made the argument.
 """
 
 import math
@@ -18,7 +18,8 @@ from tinytorch.machine.quota import available_memory
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 DType: TypeAlias = np.dtype[Any]
 
-FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+INT8, INT64 = np.dtype(np.int8), np.dtype(np.int64)
 FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
 HALVES = (FLOAT16, BFLOAT16)
 FLOATS = (FLOAT32, FLOAT64, *HALVES)
@@ -36,13 +37,16 @@ _NAMES = "float16, bfloat16, float32, float64 or an integer type"
 _LARGE = 64 << 20
 
 
+_tensor: Any = None
+
+
 def read(name: str, value: Any) -> Array:
     """Return `value` as a native-endian ndarray of a supported dtype, without a copy where that can be.
 
     Takes an ndarray, a `Tensor`, a CPU torch tensor, or anything with `__array__` or `__dlpack__`.
     Raises TypeError naming `name` and the dtype (or the device) that kernels do not take.
     """
-    array = _to_numpy(name, value)
+    array = to_numpy(name, value)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype not in _SUPPORTED:
@@ -50,27 +54,33 @@ def read(name: str, value: Any) -> Array:
     return array
 
 
-def _to_numpy(name: str, value: Any) -> Array:
+def to_numpy(name: str, value: Any) -> Array:
+    """Return `value` as an ndarray of whatever dtype it has; raises as `read` does but for the dtype."""
+    if _tensor is not None and isinstance(value, _tensor):
+        value = value.data
     if type(value) is np.ndarray:
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; kernels would ignore the mask: pass {name}.filled(value)")
-    tensor, torch = _tensor_class(), sys.modules.get("torch")
-    if tensor is not None and isinstance(value, tensor):
-        return value.data
+    torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return _from_torch(name, value, torch)
     if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
+        try:
+            return np.from_dlpack(value)
+        except (BufferError, RuntimeError) as error:
+            raise TypeError(f"{name} cannot be read through DLPack: {error}") from None
     try:
         return np.asarray(value)
     except ValueError as error:  # a ragged list
         raise ValueError(f"{name} is no array: {error}") from None
 
 
-def _tensor_class() -> Any:
-    module = sys.modules.get("tinytorch.core.tensor")
-    return getattr(module, "Tensor", None)
+def register_tensor(kind: type) -> type:
+    """Make a class known whose `data` is the ndarray it wraps, and whose results are to be wrapped again."""
+    global _tensor  # noqa: PLW0603
+    _tensor = kind
+    return kind
 
 
 def _from_torch(name: str, value: Any, torch: Any) -> Array:
@@ -90,19 +100,19 @@ def _from_torch(name: str, value: Any, torch: Any) -> Array:
 
 def like(result: Array, *given: Any) -> Any:
     """Return `result` as the kind of array that was given: torch tensor, `Tensor` or ndarray."""
-    torch, tensor = sys.modules.get("torch"), _tensor_class()
+    torch = sys.modules.get("torch")
     if torch is not None and any(isinstance(value, torch.Tensor) for value in given):
         if result.dtype == BFLOAT16:
             return torch.from_numpy(result.view(np.int16)).view(torch.bfloat16)
         return torch.from_numpy(result)
-    if tensor is not None and any(isinstance(value, tensor) for value in given):
-        return tensor(result)
+    if _tensor is not None and any(isinstance(value, _tensor) for value in given):
+        return _tensor(result)
     return result
 
 
-def common_dtype(**arrays: Array) -> DType:
+def common_dtype(**arrays: Array | None) -> DType:
     """Return the dtype of the result, as `numpy.result_type` has it; TypeError if kernels do not take it."""
-    return promote(**{name: array.dtype for name, array in arrays.items()})
+    return promote(**{name: array.dtype for name, array in arrays.items() if array is not None})
 
 
 def promote(**dtypes: DType) -> DType:
@@ -114,7 +124,7 @@ def promote(**dtypes: DType) -> DType:
         result = np.result_type(*kinds)
     except TypeError:
         result = np.dtype(object)
-    if result not in SUPPORTED:
+    if result not in _SUPPORTED:
         given = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
         raise TypeError(f"no common dtype for {given}: convert one of them first")
     return result
@@ -136,7 +146,7 @@ def contiguous(array: Array, dtype: DType) -> Array:
         copy[...] = array
         return copy
     if not array.flags.writeable:
-        return np.asarray(_Writable(array))
+        return np.asarray(_Writable(array)).view(dtype)
     return array
 
 
@@ -148,6 +158,11 @@ class _Writable:
         interface = dict(array.__array_interface__)
         interface["data"] = (interface["data"][0], False)
         self.__array_interface__ = interface
+
+
+def or_empty(array: Array | None, dtype: DType) -> Array:
+    """Return an optional array as compiled code takes it: contiguous, an empty one for none."""
+    return empty((0,), dtype) if array is None else contiguous(array, dtype)
 
 
 def empty(shape: Sequence[int], dtype: DType) -> Array:
@@ -187,7 +202,7 @@ class Output:
     """
 
     def __init__(
-        self, out: Any, shape: tuple[int, ...], dtype: DType, computed: DType, inputs: Sequence[Array]
+        self, out: Any, shape: tuple[int, ...], dtype: DType, computed: DType, inputs: Sequence[Array | None]
     ) -> None:
         self._dtype = dtype
         self._target = None if out is None else _writable_target(out, shape, dtype, inputs)
@@ -207,17 +222,21 @@ class Output:
         return self._target
 
 
-def _writable_target(out: Any, shape: tuple[int, ...], dtype: DType, inputs: Sequence[Array]) -> Array:
-    if not isinstance(out, np.ndarray) and not hasattr(out, "__array__"):
-        raise TypeError(f"out must be an array, not {type(out).__name__}")
-    target = _to_numpy("out", out)
+def _writable_target(out: Any, shape: tuple[int, ...], dtype: DType, inputs: Sequence[Array | None]) -> Array:
+    torch = sys.modules.get("torch")
+    kinds = tuple(k for k in (np.ndarray, _tensor, None if torch is None else torch.Tensor) if k is not None)
+    if not isinstance(out, kinds):
+        raise TypeError(f"out must be an array to write to, not {type(out).__name__}")
+    if torch is not None and isinstance(out, torch.Tensor) and (out.is_neg() or out.is_conj()):
+        raise ValueError("out is a lazily negated view: pass a tensor that holds its own values")
+    target = to_numpy("out", out)
     if target.shape != shape:
         raise ValueError(f"out has shape {target.shape}; the result has shape {shape}")
     if target.dtype != dtype:
         raise ValueError(f"out has dtype {target.dtype}; the result has dtype {dtype}")
     if not target.flags.writeable:
         raise ValueError("out is read-only")
-    if any(_overlap(target, array) for array in inputs):
+    if any(array is not None and _overlap(target, array) for array in inputs):
         raise ValueError("out overlaps an input; kernels write while they read: pass another array")
     return target
 

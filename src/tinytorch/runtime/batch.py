@@ -2,10 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_EXCEPTION,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from typing import Any
 
-from tinytorch.runtime.threads import positive_integer
+from tinytorch.runtime.arguments import integer
 
 
 class BatchItemError(RuntimeError):
@@ -24,15 +32,16 @@ def run_batch(
     items: Iterable[Any], operation: Callable[[Any], Any], num_workers: int, executor: Executor | None
 ) -> list[Any]:
     """Return [operation(item) for item in items], in order, computed on `executor` (threads if None)."""
-    workers = positive_integer("num_workers", num_workers)
+    workers = integer("num_workers", num_workers, 1)
     if not callable(operation):
         raise TypeError(f"operation must be callable, not {type(operation).__name__}")
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
     try:
-        batch = list(items)
+        iterator = iter(items)
     except TypeError:
         raise TypeError(f"batch_data must be a sequence of items, not {type(items).__name__}") from None
+    batch = list(iterator)
     with contextlib.ExitStack() as stack:
         if executor is None:
             executor = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="tinytorch-batch"))
@@ -43,6 +52,8 @@ def run_batch(
             wait(futures, return_when=FIRST_EXCEPTION)
             for index, future in enumerate(futures):
                 if future.done() and not future.cancelled() and (error := future.exception()) is not None:
+                    if isinstance(error, BrokenExecutor):
+                        raise error  # a worker died: no item is known to have done it
                     raise _failure(index, len(batch), error) from error
             return [future.result() for future in futures]
         except CancelledError as error:

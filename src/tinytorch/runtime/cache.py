@@ -7,15 +7,17 @@ a reader believes a file only if its contents hash to what its first bytes say. 
 the folder, the kernel is compiled as if there were none.
 """
 
+import contextlib
 import functools
 import hashlib
 import inspect
 import logging
 import os
 import pickle
-import platform
+import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,11 @@ _MAGIC = b"tinytorch compiled 1\n"
 def folder() -> Path:
     """Return the cache folder: TINYTORCH_CACHE_DIR, or the user's cache folder of this system."""
     chosen = os.environ.get("TINYTORCH_CACHE_DIR")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("tinytorch", appauthor=False))
+    return (
+        Path(chosen).expanduser()
+        if chosen
+        else Path(platformdirs.user_cache_dir("tinytorch", appauthor=False))
+    )
 
 
 def read(key: str) -> bytes | None:
@@ -47,6 +53,8 @@ def read(key: str) -> bytes | None:
         content = path.read_bytes()
     except OSError:
         return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # still in use: see `_prune`
     head, body = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
     if head == _MAGIC + hashlib.sha256(body).digest():
         return body
@@ -60,6 +68,7 @@ def write(key: str, body: bytes) -> None:
     content = _MAGIC + hashlib.sha256(body).digest() + body
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _prune(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -82,6 +91,22 @@ def _warn_unwritable(where: str, why: str) -> None:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def _prune(where: Path) -> None:
+    """Once a process, remove what nothing has read for two months: code of old versions and settings."""
+    oldest = time.time() - 60 * 24 * 3600
+    for path in where.iterdir():
+        if path.name.endswith(".kernel") or path.name.startswith(".writing-"):
+            with contextlib.suppress(OSError):  # another process may be doing the same
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+@functools.lru_cache(maxsize=1)
+def _warn_untrusted(place: Path) -> None:
+    _log.warning("%s can be written by others; it is not used", place)
+
+
 def _path(key: str) -> Path:
     return folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.kernel"
 
@@ -93,7 +118,7 @@ def _trusted(path: Path) -> bool:
     for place in (path, path.parent):
         status = place.stat()
         if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
-            _log.warning("%s can be written by others; it is not used", place)
+            _warn_untrusted(place)
             return False
     return True
 
@@ -113,21 +138,25 @@ def _toolchain() -> str:
             f"llvmlite {llvmlite.__version__}",
             f"numpy {np.__version__}",
             f"python {sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}",
-            platform.platform(terse=True),
+            # Settings of numba may change its code: bounds checks, optimization.
+            *(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")),
         )
     )
 
 
-def kernel_cache(name: str, body: Callable[..., Any]) -> Any:
-    """Return the cache of a kernel; of one typed into an interpreter or a notebook there is none.
+def identity(body: Callable[..., Any], *more: object) -> tuple[str, bool]:
+    """Return a name that no other kernel has, and whether its code may be kept for later processes.
 
-    The kernel may be someone else's than ours, so its own file counts beside our source.
+    A kernel may be someone else's than ours, so its own file counts; kernels made by one function differ in
+    what they close over; one typed into an interpreter or a notebook has no file, and is not kept.
     """
+    closed = serialize.dumps([cell.cell_contents for cell in body.__closure__ or ()])
+    told = f"{body.__module__}.{body.__qualname__} {more}".encode()
     try:
-        source = Path(inspect.getfile(body)).read_bytes()
+        source, kept = Path(inspect.getfile(body)).read_bytes(), True
     except OSError:
-        return NullCache()
-    return KernelCache(f"{name} {hashlib.sha256(source).hexdigest()}")
+        source, kept = secrets.token_bytes(16), False
+    return f"{body.__name__}_{hashlib.sha256(source + closed + told).hexdigest()[:24]}", kept
 
 
 class KernelCache(NullCache):
@@ -154,5 +183,7 @@ class KernelCache(NullCache):
         return CompileResult._rebuild(target_context, *pickle.loads(body))
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled result."""
+        """Keep a compiled result, unless addresses of this process are part of its code."""
+        if data.library.has_dynamic_globals or any(not part.can_cache for part in data.lifted):
+            return
         write(self._key(sig, data.target_context), serialize.dumps(data._reduce()))

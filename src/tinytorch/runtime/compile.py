@@ -19,15 +19,17 @@ exactly the declared types: `runtime.arrays` makes them so.
 import os
 import threading
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
+from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 
 from tinytorch.runtime import pool
-from tinytorch.runtime.cache import kernel_cache
+from tinytorch.runtime.cache import KernelCache, identity
 from tinytorch.runtime.intrinsics import address_of, tuple_at
 
 #: Contraction lets a*b + c become one fused multiply-add: one rounding less. It keeps NaN, inf and -0.0.
@@ -49,14 +51,29 @@ def device_function(body: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(CONTRACT))(body)
 
 
-def compiled(signature: Any, name: str, body: Callable[..., Any]) -> Any:
+def compiled(signature: Any, body: Callable[..., Any]) -> Any:
     """Compile `body` for one signature, through the cache on disk."""
+    name, kept = identity(body)
     with _compiling:
-        function = numba.njit(nogil=True, error_model="numpy")(body)
-        function._cache = kernel_cache(name, body)
+        function = numba.njit(nogil=True, error_model="numpy")(_named(body, name))
+        function._cache = KernelCache(name) if kept else NullCache()
         function.compile(signature)
         function.disable_compile()
         return function
+
+
+def _named(body: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a copy of a function under another name.
+
+    numba makes symbols of the name and a number that counts up within the process. Code from the cache was
+    numbered in another process, and the linker takes the first of two symbols that are alike: without names
+    of their own, one kernel could run another's code.
+    """
+    assert isinstance(body, FunctionType)
+    copy = FunctionType(body.__code__, body.__globals__, name, body.__defaults__, body.__closure__)
+    copy.__qualname__ = name
+    copy.__module__ = body.__module__
+    return copy
 
 
 class TileKernel:
@@ -66,7 +83,6 @@ class TileKernel:
         self, body: Callable[..., None], signature: Callable[[Any], tuple[Any, ...]], fastmath: frozenset[str]
     ) -> None:
         self.body = body
-        self.name = f"{body.__module__}.{body.__qualname__}"
         self.__doc__ = body.__doc__
         self._signature = signature
         self._fastmath = fastmath
@@ -84,7 +100,9 @@ class TileKernel:
 
     def _compile(self, dtype: np.dtype[Any]) -> Callable[..., None]:
         arguments = types.Tuple(self._signature(numba.from_dtype(dtype)))
-        body = numba.njit(nogil=True, error_model="numpy", fastmath=set(self._fastmath))(self.body)
+        name, kept = identity(self.body, sorted(self._fastmath), arguments)
+        options = {"nogil": True, "error_model": "numpy", "fastmath": set(self._fastmath)}
+        body = numba.njit(**options)(_named(self.body, name))
 
         def tile(address, number, thread):
             body(number, thread, *tuple_at(address, arguments))
@@ -92,11 +110,12 @@ class TileKernel:
         def launcher(pool_address, threads, tiles, tile_address, arguments):
             pool.launch(pool_address, threads, tiles, tile_address, address_of(arguments))
 
-        callback: Any = CFunc(tile, ((types.int64,) * 3, types.void), {}, {"error_model": "numpy"})
-        callback._cache = kernel_cache(f"{self.name} {sorted(self._fastmath)} {arguments}", self.body)
+        signature = ((types.int64,) * 3, types.void)
+        callback: Any = CFunc(_named(tile, f"tile_of_{name}"), signature, {}, {"error_model": "numpy"})
+        callback._cache = KernelCache(name) if kept else NullCache()
         callback.compile()
         address = callback.address
-        launch = compiled(types.void(*[types.int64] * 4, arguments), f"{__name__}.launcher", launcher)
+        launch = compiled(types.void(*[types.int64] * 4, arguments), launcher)
         current = pool.current
 
         def kernel(tiles: int, *args: Any, threads: int = 1) -> None:

@@ -35,7 +35,7 @@ WAVE = (1 << 16) - 1
 #: Looks at the generation before a worker sleeps: 30 to 60 us, about the Python between two kernel calls.
 #: Less, and a network's layers each pay a wake-up (10 us); more, and idle pools burn CPUs others need.
 SPINS = 2000
-#: Up to this many CPUs workers are told to keep off the caller's: see `Pool.place`.
+#: Up to this many CPUs workers are told to keep off the caller's: see `Pool._place`.
 FEW_CPUS = 8
 
 
@@ -55,7 +55,7 @@ def _work(pool, generation, thread):
 
 @njit(nogil=True)
 def _wake(pool, workers):
-    """Wake the first `workers` workers that sleep; what they shall see must be stored before."""
+    """Wake those of the first `workers` workers that sleep; what they shall see must be stored before."""
     for slot in range(workers):
         bed = pool + BEDS + slot * BED
         if load(bed + ASLEEP) != 0:
@@ -92,7 +92,7 @@ def launch(pool, threads, tiles, function, arguments):
     store(pool + BUSY, 0)
 
 
-def _serve(pool, slot, spins):
+def _serve(pool, slot):
     """Be worker number `slot` until the pool is stopped."""
     seen, idle = load(pool + GENERATION) - 1, 0
     bed = pool + BEDS + slot * BED
@@ -103,7 +103,7 @@ def _serve(pool, slot, spins):
             if slot < load(pool + LIMIT):
                 idle = 0
                 _work(pool, generation, slot + 1)
-        elif idle < spins:
+        elif idle < SPINS:
             pause()
             idle += 1
         else:
@@ -132,18 +132,18 @@ class Pool:
         raw = np.zeros(size + 8, np.int64)
         self._words = raw[(-raw.ctypes.data % 64) // 8 :][:size]
         self.address: int = self._words.ctypes.data
-        self._words[LOCK // 8 : LOCK // 8 + 5] = system.find()
+        self._words[LOCK // 8 : LOCK // 8 + 5] = _SYSTEM
         self._threads: list[threading.Thread] = []
+        self._most = MAX_WORKERS  # fewer once the system has refused another thread
         self._lock = threading.Lock()
-        self._stopped = False
+        self._end: Any = None
         self._caller_cpu = -1
 
     def ready(self, threads: int) -> None:
         """See to it that `threads` - 1 workers exist, away from the caller. A launch is right without."""
-        if len(self._threads) < threads - 1:
-            self._grow(min(threads - 1, MAX_WORKERS))
+        if len(self._threads) < min(threads - 1, self._most):
+            self._grow(threads - 1)
         if _current_cpu is not None and (cpu := _current_cpu()) != self._caller_cpu:
-            self._caller_cpu = cpu
             self._place(cpu)
 
     def _place(self, cpu: int) -> None:
@@ -154,22 +154,24 @@ class Pool:
         Not pinned to one CPU each, as pools of several processes would all choose the same. Where CPUs
         are many, the scheduler finds an idle one by itself and this would only cost.
         """
+        if self._words[BUSY // 8]:
+            return  # the workers work for another caller
+        self._caller_cpu = cpu
         others = os.sched_getaffinity(0) - {cpu}
         if 1 <= len(others) < FEW_CPUS:
-            # A sandbox may forbid it, a thread may be about to start; then the scheduler decides.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a sandbox may forbid it; then the scheduler decides
                 for thread in self._threads:
-                    if thread.native_id is not None:
-                        os.sched_setaffinity(thread.native_id, others)
+                    os.sched_setaffinity(thread.native_id or 0, others)
 
     def _grow(self, count: int) -> None:
         from tinytorch.runtime.compile import compiled
 
         with self._lock:
-            if self._stopped or len(self._threads) >= count:
+            if len(self._threads) >= min(count, self._most):
                 return
-            serve = compiled(types.void(*[types.int64] * 3), f"{__name__}._serve", _serve)
-            while len(self._threads) < count:
+            serve = compiled(types.void(types.int64, types.int64), _serve)
+            self._end = compiled(types.void(types.int64), _stop)
+            while len(self._threads) < min(count, self._most):
                 slot = len(self._threads)
                 bed = self.address + BEDS + slot * BED
                 system.initialize(bed + BED_LOCK, bed + BED_CONDITION)
@@ -179,25 +181,26 @@ class Pool:
                 try:
                     thread.start()
                 except RuntimeError:
-                    return  # the system has no more; those that started serve, and a launch needs none
-                self._threads.append(thread)
+                    self._most = slot  # those that started serve, and a launch needs none
+                else:
+                    self._threads.append(thread)
             self._caller_cpu = -1  # the new ones are to be placed
 
     def _run(self, serve: Any, slot: int) -> None:
-        serve(self.address, slot, SPINS)  # `self` keeps the words alive as long as the thread reads them
+        serve(self.address, slot)  # `self` keeps the words alive as long as the thread reads them
 
     def stop(self) -> None:
         """End the workers; launches after this run on the caller alone."""
-        from tinytorch.runtime.compile import compiled
-
         with self._lock:
-            self._stopped = True
-            if self._threads:
-                compiled(types.void(types.int64), f"{__name__}._stop", _stop)(self.address)
+            self._most = 0
+            if self._end is not None:
+                self._end(self.address)
             for thread in self._threads:
                 thread.join(timeout=1.0)
+            self._threads.clear()
 
 
+_SYSTEM = system.find()
 _current_cpu = system.find_current_cpu()
 _pool = Pool()
 

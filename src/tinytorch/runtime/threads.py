@@ -1,10 +1,9 @@
 """How many threads a kernel may use: one number for the process, as in PyTorch."""
 
-import operator
 import os
-from typing import Any
 
 from tinytorch.machine.quota import usable_cpus
+from tinytorch.runtime.arguments import integer
 
 #: The pool's words have room for so many; kernels take no more, whatever number is set.
 MAX_THREADS = 256
@@ -25,7 +24,7 @@ def get_num_threads() -> int:
     global _chosen  # noqa: PLW0603
     if _chosen is None:
         text = os.environ.get("TINYTORCH_NUM_THREADS")
-        if text is None:
+        if not text:
             _chosen = usable_cpus()
         elif text.strip().isdecimal() and int(text) >= 1:
             _chosen = int(text)
@@ -44,7 +43,7 @@ def set_num_threads(n: int) -> None:
     2
     """
     global _chosen  # noqa: PLW0603
-    _chosen = positive_integer("n", n)
+    _chosen = integer("n", n, 1)
 
 
 def threads_for(work: int, least: int, tiles: int, asked: int | None = None) -> int:
@@ -52,16 +51,3 @@ def threads_for(work: int, least: int, tiles: int, asked: int | None = None) -> 
     if work < least:
         return 1
     return max(1, min(get_num_threads() if asked is None else asked, tiles, MAX_THREADS))
-
-
-def positive_integer(name: str, value: Any) -> int:
-    """Return `value` as an int of at least 1; otherwise one error that names it."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__} {value!r}") from None
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
-    return number
