@@ -224,6 +224,8 @@ def _check_channels(name: str, values: Array, channels: int, axis: int | None) -
 
 
 def _zero_points(value: Any, channels: int, axis: int | None) -> Array:
+    if type(value) is int and value == 0:
+        return np.zeros(channels, np.int64)
     points = np.asarray(value)
     if points.dtype.kind not in "iu":
         raise TypeError(f"zero_point must be an integer in [{LOWEST}, {HIGHEST}], not {value!r}")
