@@ -36,7 +36,7 @@ from tinytorch.runtime.threads import threads_for
 
 # A panel of KC x NR float32 is 256 KB: half of the L2 of a Zen 3 or Ice Lake server core, so that the rows
 # of C and A that pass by do not evict it. Of KC in 64..512 and NR in 64..512, this pair was the fastest at
-# 1024 (68 GFLOP/s of a peak of 100; 54 for 64 x 128, 59 for 512 x 512; Zen 3, one thread).
+# 1024 (68 GFLOP/s of a peak of about 100; 54 for 64 x 128, 59 for 512 x 512; Zen 3, one thread).
 KC = 256
 NR = 256
 #: Rows of C in a tile: packing a panel costs as much as about eight rows of work, so 6% of 128.
@@ -45,7 +45,7 @@ MR = 128
 UNPACKED_ROWS = 8
 #: Below this many columns the vectors run along K instead of along N.
 NARROW = 8
-#: Multiply-adds below which a product stays on one thread: about 10 us of work, the price of a wake-up.
+#: Multiply-adds below which a product stays on one thread: about 20 us of work, twice a wake-up's price.
 SERIAL = 500_000
 
 
