@@ -3,6 +3,7 @@
 Importing the package costs next to nothing: what needs a compiler is imported when it is first asked for.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Resolve the public functions on first use (PEP 562)."""
+    """Resolve the public functions and packages on first use (PEP 562)."""
     if name in ("get_num_threads", "set_num_threads"):
         from tinytorch.runtime import threads
 
         return getattr(threads, name)
+    if name in ("core", "measure", "ops"):
+        return importlib.import_module(f"tinytorch.{name}")
     raise AttributeError(f"module 'tinytorch' has no attribute {name!r}")

@@ -11,7 +11,11 @@ from tinytorch import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0 only if all went well."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if "command" not in options:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         return int(options.command(options))
     except KeyboardInterrupt:
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tito", description="Fast kernels in Python, measured honestly.")
     parser.add_argument("--version", action="version", version=f"tito {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     bench = commands.add_parser(
         "bench",
         help="climb the ladder of every kernel on this machine, and read handwritten digits",

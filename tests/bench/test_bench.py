@@ -126,7 +126,7 @@ def test_bad_json_target(arguments, text, capsys):
         (["bench", "--quick", "--json", "/proc/x.json"], {}, 1, "--json /proc/x.json cannot be written"),
         (["bench"], {"TINYTORCH_NUM_THREADS": "many"}, 1, "TINYTORCH_NUM_THREADS must be"),
         (["nonsense"], {}, 2, "invalid choice"),
-        ([], {}, 2, "required"),
+        ([], {}, 2, "climb the ladder"),
     ],
 )
 def test_no_traceback(arguments, environment, status, text):

@@ -87,6 +87,7 @@ def test_lists_follow_numpy_s_rules():
             Tensor([1], dtype=dtype)
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 def test_subclasses_of_ndarray():
     with pytest.raises(TypeError, match="masked"):
         Tensor(np.ma.array([1.0, 2.0], mask=[0, 1]))

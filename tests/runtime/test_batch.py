@@ -73,7 +73,7 @@ def test_an_item_that_raises():
         time.sleep(0.01)
         return fail_on_three(x)
 
-    with pytest.raises(BatchItemError, match=r"item 3 of 500 failed \(KeyError: 'three'\)") as error:
+    with pytest.raises(BatchItemError, match=r"item at index 3 of 500 failed \(KeyError: 'three'\)") as error:
         parallel_batch_processing(range(500), work, num_workers=2)
     assert error.value.index == 3
     assert isinstance(error.value.__cause__, KeyError)
@@ -111,7 +111,7 @@ def test_processes(method):
     batch = [np.arange(-5.0, 5) * n for n in range(6)]
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as executor:
         assert parallel_batch_processing(batch, relu_sum, executor=executor) == [10.0 * n for n in range(6)]
-        with pytest.raises(BatchItemError, match="item 3 of 9") as error:
+        with pytest.raises(BatchItemError, match="index 3 of 9") as error:
             parallel_batch_processing(range(9), fail_on_three, executor=executor)
         assert isinstance(error.value.__cause__, KeyError)
 
@@ -146,6 +146,6 @@ def test_dask_cluster_of_processes():
         executor = client.get_executor()
         batch = [np.arange(-5.0, 5) * n for n in range(6)]
         assert parallel_batch_processing(batch, relu_sum, executor=executor) == [10.0 * n for n in range(6)]
-        with pytest.raises(BatchItemError, match="item 3 of 9") as error:
+        with pytest.raises(BatchItemError, match="index 3 of 9") as error:
             parallel_batch_processing(range(9), fail_on_three, executor=executor)
         assert isinstance(error.value.__cause__, KeyError)

@@ -9,6 +9,9 @@ from tinytorch.bench.digits import Result
 from tinytorch.bench.ladder import Ladder
 from tinytorch.machine.info import Machine
 
+#: CPUs that others may use on average before a reader is told of it.
+BUSY = 0.15
+
 
 def show_machine(console: Console, machine: Machine, threads: int) -> None:
     """Print what this computer is."""
@@ -85,8 +88,8 @@ def show_digits(console: Console, results: Iterable[Result]) -> None:
     console.print(table)
 
 
-def show_legend(console: Console) -> None:
-    """Print what the columns mean."""
+def show_legend(console: Console, others: float) -> None:
+    """Print what the columns mean, and whether the machine was left alone."""
     console.print(
         "Every rung, and the float32 network, was checked against its reference before it was timed; what "
         "int8 costs the network is its accuracy. Median and spread (inter-quartile range) of interleaved "
@@ -95,10 +98,17 @@ def show_legend(console: Console) -> None:
         style="dim",
     )
 
+    if others > BUSY:
+        console.print(
+            f"[bold]Others kept {others:.1f} CPUs busy meanwhile.[/] Threads that wait for each other suffer "
+            "most: two threads of a BLAS can then be forty times slower than one, and ratios to it say "
+            "little. Measure again when the machine is quiet."
+        )
+
 
 def _time(seconds: float) -> str:
     for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if seconds >= scale:
+        if seconds >= 0.9995 * scale:  # three digits of anything less do not round up to the next unit
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"
 

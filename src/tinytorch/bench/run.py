@@ -13,6 +13,7 @@ from tinytorch.bench import report
 from tinytorch.bench.digits import classify
 from tinytorch.bench.ladder import climb
 from tinytorch.machine.info import describe
+from tinytorch.measure.load import Load
 from tinytorch.measure.timing import Effort
 from tinytorch.runtime.threads import get_num_threads
 
@@ -30,6 +31,7 @@ def run(quick: bool, target: Path | None, console: Console) -> None:
     machine = describe()
     report.show_machine(console, machine, get_num_threads())
     effort = QUICK if quick else FULL
+    load = Load()
     ladders = []
     with console.status("starting") as status:
         tell: Callable[[str], None] = status.update
@@ -38,13 +40,15 @@ def run(quick: bool, target: Path | None, console: Console) -> None:
             ladders.append(ladder)
         digits = classify(effort, tell)
     report.show_digits(console, digits)
-    report.show_legend(console)
+    others = load.of_others()
+    report.show_legend(console, others)
     if target is not None:
         content = {
             "schema": SCHEMA,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "quick": quick,
             "threads": get_num_threads(),
+            "cpus_used_by_others": others,
             "machine": machine.as_dict(),
             "ladders": [ladder.as_dict() for ladder in ladders],
             "digits": [result.as_dict() for result in digits],

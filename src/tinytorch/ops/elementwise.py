@@ -149,8 +149,8 @@ def _operations_reference(x: Array, y: Array) -> dict[str, Array]:
     exact = np.float64 if dtype in FLOATS else dtype
     p, q = x.astype(exact), y.astype(exact)
     with np.errstate(over="ignore", invalid="ignore"):
-        difference = p - q if dtype in FLOATS else np.maximum(p, q).astype(object) - np.minimum(p, q)
-        difference = difference.astype(np.float64)
+        exactly = exact if dtype in FLOATS else object  # Python's integers do not wrap around
+        difference = np.asarray(np.asarray(x, exactly) - np.asarray(y, exactly), np.float64)
         return {
             KEYS[0]: p * q,
             KEYS[1]: p + q,

@@ -87,7 +87,8 @@ def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
         codes, scales = quantization.quantize_array(array, None, axis=1, name="weight")
         return PackedWeight(shape, INT8, np.ascontiguousarray(codes.T), scales)
     if target not in FLOATS:
-        raise TypeError(f"weight has dtype {target}; packed weights are {', '.join(map(str, _PACKABLE))}")
+        choices = ", ".join(map(str, _PACKABLE))
+        raise TypeError(f"weight has dtype {target}, which is not packed; pass dtype= one of {choices}")
     return PackedWeight(shape, target, pack(convert(array, target)))
 
 

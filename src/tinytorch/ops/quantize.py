@@ -69,6 +69,8 @@ def warn(*complaints: str | None) -> None:
 def check_scale(name: str, value: Any) -> Array:
     """Return a scale as a float64 array of 0 or 1 dimensions; ValueError unless finite and positive."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         scale = np.asarray(value, np.float64)
     except OverflowError:
         raise ValueError(f"{name} must be finite and positive, not {value}") from None

@@ -35,8 +35,11 @@ def run_batch(
     workers = integer("num_workers", num_workers, 1)
     if not callable(operation):
         raise TypeError(f"operation must be callable, not {type(operation).__name__}")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}")
+    if executor is not None and not isinstance(executor, Executor):
+        raise TypeError(
+            f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}; "
+            "of a Dask client pass client.get_executor()"
+        )
     try:
         iterator = iter(items)
     except TypeError:
@@ -65,4 +68,5 @@ def run_batch(
 
 def _failure(index: int, count: int, error: BaseException) -> BatchItemError:
     detail = f"{type(error).__name__}: {error}"
-    return BatchItemError(f"item {index} of {count} failed ({detail}); the rest were cancelled", index)
+    told = f"the item at index {index} of {count} failed ({detail}); items not yet begun were cancelled"
+    return BatchItemError(told, index)

@@ -16,6 +16,7 @@ A signature is compiled when it is first asked for. Arguments are contiguous, al
 exactly the declared types: `runtime.arrays` makes them so.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -37,6 +38,8 @@ CONTRACT = frozenset({"contract"})
 #: Reassociation also lets a sum be split over vector lanes. It keeps NaN and inf; only the order changes,
 #: and it changes at compile time, so results still repeat bit for bit.
 REASSOCIATE = frozenset({"contract", "reassoc"})
+
+_log = logging.getLogger(__name__)
 
 # numba's compiler lock must not be held by another thread when the process forks.
 _compiling = threading.RLock()
@@ -99,6 +102,7 @@ class TileKernel:
                 return self._variants[dtype]
 
     def _compile(self, dtype: np.dtype[Any]) -> Callable[..., None]:
+        _log.info("compiling or loading %s for %s", self.body.__name__.lstrip("_"), dtype)
         arguments = types.Tuple(self._signature(numba.from_dtype(dtype)))
         name, kept = identity(self.body, sorted(self._fastmath), arguments)
         options = {"nogil": True, "error_model": "numpy", "fastmath": set(self._fastmath)}
