@@ -4,32 +4,25 @@ import subprocess
 import sys
 import time
 
-from tinytorch.measure.load import Load
+from tinytorch.measure import load
 
 
-def spin(seconds):
-    until = time.process_time() + seconds
-    while time.process_time() < until:
-        pass
-
-
-def test_own_work_does_not_count():
-    load, own = Load(), time.process_time()
-    begin = time.monotonic()
-    spin(0.5)
-    share = (time.process_time() - own) / (time.monotonic() - begin)
-    with_own = load.of_others() + share
-    assert with_own >= share  # others may be busy too; ours is not among them
-    assert load.of_others() < with_own
+def test_own_work_and_idle_time_do_not_count(monkeypatch):
+    readings = iter([(100.0, 50.0, 7.0), (105.0, 60.0, 11.0), (105.0, 52.0, 11.0), (100.0, 50.0, 7.0)])
+    monkeypatch.setattr(load, "_now", lambda: next(readings))
+    counter = load.Load()
+    assert counter.of_others() == (10 - 4) / 5
+    assert counter.of_others() == 0  # rounding in the system's counters, never below nothing
+    assert counter.of_others() == 0  # no time has passed
 
 
 def test_work_of_another_process_counts():
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         time.sleep(0.2)
-        load = Load()
+        counter = load.Load()
         time.sleep(1)
-        assert load.of_others() > 0.3
+        assert counter.of_others() > 0.3
     finally:
         other.kill()
         other.wait()
