@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numba import types
 
+from tests.threads import in_threads
 from tinytorch import get_num_threads, set_num_threads
 from tinytorch.core import kernels
 from tinytorch.runtime import pool, threads
@@ -94,11 +95,7 @@ def test_launches_from_many_python_threads():
             if not np.array_equal(kernels.parallel_relu(x, num_workers=2).data, exact):
                 wrong.append(seed)
 
-    runners = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-    for runner in runners:
-        runner.start()
-    for runner in runners:
-        runner.join()
+    in_threads(work, 8)
     assert not wrong
 
 

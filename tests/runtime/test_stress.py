@@ -1,12 +1,11 @@
 """Every kernel from eight Python threads at once. TINYTORCH_STRESS_SECONDS sets how long (3)."""
 
 import os
-import threading
 import time
-import warnings
 
 import numpy as np
 
+from tests.threads import in_threads
 from tinytorch import ops
 from tinytorch.core import kernels
 
@@ -62,10 +61,5 @@ def test_every_kernel_from_eight_threads():
                 if not same:
                     wrong.append(name)
 
-    with warnings.catch_warnings():
-        runners = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-        for runner in runners:
-            runner.start()
-        for runner in runners:
-            runner.join()
+    in_threads(work, 8)
     assert not wrong

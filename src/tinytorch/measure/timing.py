@@ -16,8 +16,8 @@ from typing import Any, TypedDict
 #: A sample lasts about this long: 2 ms is 20,000 times the clock's step and shorter than a time slice.
 SAMPLE_SECONDS = 2e-3
 MIN_SAMPLES = 3
-#: Rest before a sample. The threads of a BLAS or OpenMP library spin on for up to 30 ms after a call, on
-#: the CPUs that the next function needs: without the rest, two-thread medians here spread by 60%.
+#: Rest before a sample. The threads of a BLAS or OpenMP library may spin on for tens of milliseconds after a
+#: call, on the CPUs that the next function needs.
 REST_SECONDS = 0.03
 
 

@@ -242,9 +242,7 @@ def _difference(p, q):
 @overload(_difference, inline="always")
 def _difference_of(p, q):
     if isinstance(p, types.Integer):  # exact: converted first, large ones would cancel to zero
-        return lambda p, q: float(
-            types.uint64(p) - types.uint64(q) if p >= q else types.uint64(q) - types.uint64(p)
-        )
+        return lambda p, q: types.float64(types.uint64(max(p, q)) - types.uint64(min(p, q)))
     return lambda p, q: types.float64(p) - types.float64(q)
 
 

@@ -17,7 +17,7 @@ from tinytorch.runtime.threads import threads_for
 NONE, RELU, SIGMOID, TANH, SILU, GELU = range(6)
 ACTIVATIONS = {None: NONE, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH, "silu": SILU, "gelu": GELU}
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
-_BLOCK = 4096  # elements a tile: at 10 ns each for exp, 40 us of work against 1 us of launch
+_BLOCK = 4096  # elements a tile: at 17 ns for a tanh (Zen 3), 70 us of work against 1 us of launch
 
 
 def activation_code(activation: Any, dtype: DType) -> int:

@@ -84,7 +84,7 @@ def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
     shape = (array.shape[0], array.shape[1])
     target = array.dtype if dtype is None else _packable(dtype)
     if target == INT8:
-        codes, scales = quantization.quantize_array(array, None, axis=1, name="weight")
+        codes, scales = quantization.quantize_calibrated(array, axis=1, name="weight")
         return PackedWeight(shape, INT8, np.ascontiguousarray(codes.T), scales)
     if target not in FLOATS:
         choices = ", ".join(map(str, _PACKABLE))
@@ -96,7 +96,7 @@ def _packable(dtype: Any) -> DType:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        found = None
+        found = np.dtype(object)  # not None: NumPy takes None for float64
     if found not in _PACKABLE:
         raise TypeError(f"cannot pack a weight as {dtype!r}; there are {', '.join(map(str, _PACKABLE))}")
     return found
@@ -265,6 +265,6 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
         product_packed(rows, contiguous(weight.data, computed), offsets, code, buffer)
     else:
         assert weight.scales is not None
-        codes, scales = quantization.quantize_array(rows, None, axis=0, name="x")
+        codes, scales = quantization.quantize_calibrated(rows, axis=0, name="x")
         product_int8(codes, weight.data, scales, weight.scales, offsets, code, buffer)
     return output.take()

@@ -39,7 +39,7 @@ from tinytorch.runtime.threads import threads_for
 # 1024 (68 GFLOP/s of a peak of about 100; 54 for 64 x 128, 59 for 512 x 512; Zen 3, one thread).
 KC = 256
 NR = 256
-#: Rows of C in a tile: packing a panel costs as much as about eight rows of work, so 6% of 128.
+#: Rows of C in a tile: packing a panel costs about as much as eight rows of work (estimated): 6% of 128.
 MR = 128
 #: Up to this many rows the panel is read once or twice, and packing it would cost more than it saves.
 UNPACKED_ROWS = 8
@@ -307,8 +307,7 @@ def tile_scratch(threads: int, rows: int, columns: int, depth: int, dtype: DType
     """Return scratch for a tile of the result and a panel of `depth` rows for each thread.
 
     A tile is summed up in memory of its thread's own and stored once: summed up in the result itself, two
-    threads with neighbouring tiles would pass the cache lines at their border to and fro at every step,
-    which cost a convolution all that its second thread gained.
+    threads with neighbouring tiles would pass the cache lines at their border to and fro at every step.
     """
     columns = min(NR, columns)
     return scratch(threads, rows * columns + 16 + min(KC, depth) * columns, dtype)

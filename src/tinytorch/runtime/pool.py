@@ -150,7 +150,7 @@ class Pool:
         """Let the workers run anywhere but on the caller's CPU.
 
         Linux likes to wake a thread where its waker runs, and there it waits for the caller to finish:
-        a job of 500 us after an idle pause took 690 us on two threads, 350 us with this (Zen 3, 2 CPUs).
+        a job of 500 us after an idle pause took 610 us on two threads, 320 us with this (Zen 3, 2 CPUs).
         Not pinned to one CPU each, as pools of several processes would all choose the same. Where CPUs
         are many, the scheduler finds an idle one by itself and this would only cost.
         """

@@ -1,8 +1,8 @@
 """Memory that kernels pack into: kept from call to call, so that its pages are there already.
 
-A fresh panel of 256 KB costs 64 page faults, more than the work of a small tile; and malloc gives a worker's
-memory back to the system every time. Each Python thread that calls kernels has its own, which grows to the
-largest that was asked for; it is in one kernel at a time.
+A fresh panel of 256 KB costs 64 page faults, more than the work of a small tile; and malloc may give a
+worker's memory back to the system every time. Each Python thread that calls kernels has its own, which grows
+to the largest that was asked for; it is in one kernel at a time.
 """
 
 import threading
