@@ -162,7 +162,7 @@ def test_every_source_change_is_another_key(monkeypatch, tmp_path):
         for source in (package / room).glob("*.py"):
             (tmp_path / room / source.name).write_bytes(source.read_bytes())
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "runtime" / "cache.py"))
-    toolchain = cache._toolchain.__wrapped__
+    toolchain = cache.toolchain.__wrapped__
     before = toolchain()
     assert toolchain() == before
     helper = tmp_path / "ops" / "epilogue.py"  # called by kernels of other files

@@ -11,7 +11,8 @@ from typing import Any
 from tinytorch.core.tensor import Tensor
 from tinytorch.ops.conv2d import conv2d
 from tinytorch.ops.elementwise import operations_arrays, relu_array
-from tinytorch.ops.matmul import blocked, numpy_product, product
+from tinytorch.ops.matmul import blocked, numpy_product
+from tinytorch.ops.product import product
 from tinytorch.ops.quantize import QuantizationWarning, warn
 from tinytorch.ops.quantized import quantized_product, quantized_relu_array
 from tinytorch.runtime.arguments import integer

@@ -6,7 +6,8 @@ import numpy as np
 
 from tinytorch.core.tensor import Tensor
 from tinytorch.ops.linear import linear
-from tinytorch.ops.matmul import loops, result_shape
+from tinytorch.ops.matmul import loops
+from tinytorch.ops.product import result_shape
 from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import like, read
 

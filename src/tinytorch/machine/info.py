@@ -74,7 +74,7 @@ def describe() -> Machine:
         cpus=os.cpu_count() or 1,
         usable_cpus=usable_cpus(),
         cpu_quota=cpu_quota(),
-        caches=_caches(),
+        caches=caches(),
         memory=int(psutil.virtual_memory().total),
         memory_limit=memory_limit(),
         system=platform.platform(),
@@ -103,7 +103,8 @@ def _cpu_model() -> str | None:
     return platform.processor() or None
 
 
-def _caches() -> dict[str, int | None]:
+def caches() -> dict[str, int | None]:
+    """Return the sizes in bytes of the caches l1 (data), l2 and l3, None for what the system does not tell."""
     sizes: dict[str, int | None] = {"l1": None, "l2": None, "l3": None}
     if sys.platform == "darwin":
         for level, key in (("l1", "hw.l1dcachesize"), ("l2", "hw.l2cachesize"), ("l3", "hw.l3cachesize")):

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from tinytorch.ops import quantize as quantization
-from tinytorch.ops.epilogue import RELU, activation_code
-from tinytorch.ops.matmul import loops, pack, product, product_packed
+from tinytorch.ops.epilogue import activation_code
+from tinytorch.ops.matmul import loops
+from tinytorch.ops.packed import pack, panel_width, unpack
+from tinytorch.ops.product import multiply_packed, product
 from tinytorch.ops.quantized import product_int8
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound, rounding
 from tinytorch.runtime.arrays import (
@@ -35,6 +37,7 @@ from tinytorch.runtime.arrays import (
     promote,
     read,
 )
+from tinytorch.simd.activation import RELU
 
 _PACKABLE = (*FLOATS, INT8)
 
@@ -45,7 +48,7 @@ class PackedWeight:
 
     shape: tuple[int, int]  # (in, out), as it was given
     dtype: DType
-    data: Array  # float: panels of `ops.matmul.pack`; int8: (out, in)
+    data: Array  # float: panels of `ops.packed`; int8: (out, in)
     scales: Array | None = None  # int8: one per output channel
 
     def __post_init__(self) -> None:
@@ -55,8 +58,10 @@ class PackedWeight:
                 array.setflags(write=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled weight."""
+        """Restore a pickled weight; the panels of another instruction set are laid out anew for this one."""
         self.__dict__.update(state)
+        if self.dtype != INT8 and self.data.shape[1] != self.shape[0] * panel_width(self.dtype):
+            self.__dict__["data"] = pack(unpack(self.data, self.shape))
         self.__post_init__()
 
     @property
@@ -259,12 +264,12 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
     output = Output(out, shape, dtype, computed, (x, bias))
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
-    rows = contiguous(x, computed).reshape(count, weight.shape[0])
+    rows = convert(x, computed).reshape(count, weight.shape[0])
     offsets = or_empty(bias, computed)
     if weight.dtype != INT8:
-        product_packed(rows, contiguous(weight.data, computed), offsets, code, buffer)
+        multiply_packed(rows, contiguous(weight.data, computed), offsets, code, buffer)
     else:
         assert weight.scales is not None
-        codes, scales = quantization.quantize_calibrated(rows, axis=0, name="x")
+        codes, scales = quantization.quantize_calibrated(contiguous(rows, computed), axis=0, name="x")
         product_int8(codes, weight.data, scales, weight.scales, offsets, code, buffer)
     return output.take()

@@ -12,13 +12,16 @@ from numba import types
 
 from tinytorch.ops.elementwise import BLOCK, RELU
 from tinytorch.ops.elementwise import SERIAL as RELU_SERIAL
-from tinytorch.ops.epilogue import NONE, store
-from tinytorch.ops.matmul import MATMUL, ONLY, SERIAL, problem, result_shape
+from tinytorch.ops.epilogue import finish_rows
+from tinytorch.ops.matmul import MATMUL
+from tinytorch.ops.plan import SERIAL
+from tinytorch.ops.product import ONLY, result_shape, stacks
 from tinytorch.ops.quantize import calibrate, quantized, reference_codes, result_dtype
 from tinytorch.ops.registry import rounding
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, Array, contiguous, empty
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.threads import threads_for
+from tinytorch.simd.activation import NONE
 
 _CHUNK = 1 << 16
 _ROWS, _COLUMNS = 64, 64  # a tile; at K = 1024 both sides of it are 64 KB, in L2
@@ -27,10 +30,10 @@ _ROWS, _COLUMNS = 64, 64  # a tile; at K = 1024 both sides of it are 64 KB, in L
 @tile_kernel(
     lambda T: (
         *(types.int8[:, :, ::1], types.int8[:, :, ::1], types.int64[::1], types.int64[::1]),
-        *(types.float64[::1], types.float64[::1], T[::1], types.int64, T[:, :, ::1]),
+        *(types.float64[::1], types.float64[::1], T[:, :, ::1]),
     )
 )
-def _product(tile, thread, a, b, a_index, b_index, a_scales, b_scales, bias, code, out):
+def _product(tile, thread, a, b, a_index, b_index, a_scales, b_scales, out):
     """One tile of the batch; `b` is (batch, N, K). Scales: one for all, or one per row and per column."""
     rows, inner, columns = out.shape[1], a.shape[2], out.shape[2]
     row_tiles, column_tiles = -(-rows // _ROWS), -(-columns // _COLUMNS)
@@ -69,15 +72,15 @@ def _product(tile, thread, a, b, a_index, b_index, a_scales, b_scales, bias, cod
                 c[i, j + 2] = t2 * scale * b_scales[(j + 2) * step]
             if j + 3 < j1:
                 c[i, j + 3] = t3 * scale * b_scales[(j + 3) * step]
-    if bias.size or code != NONE:
-        store(c[i0:i1, j0:j1], c, i0, j0, bias, code)
 
 
 def product_int8(
     a: Array, b: Array, a_scales: Array, b_scales: Array, bias: Array, code: int, out: Array
 ) -> None:
     """Write activation(a_scales * b_scales * (a @ b.T) + bias) to `out`: a (M, K), b (N, K) int8."""
-    _run(a[None], b[None], ONLY, ONLY, a_scales, b_scales, bias, code, out[None])
+    _run(a[None], b[None], ONLY, ONLY, a_scales, b_scales, out[None])
+    if bias.size or code != NONE:
+        finish_rows(out, bias, code)
 
 
 def _run(
@@ -87,8 +90,6 @@ def _run(
     b_index: Array,
     a_scales: Array,
     b_scales: Array,
-    bias: Array,
-    code: int,
     out: Array,
 ) -> None:
     batch, rows, columns = out.shape
@@ -96,7 +97,7 @@ def _run(
     threads = threads_for(out.size * a.shape[2], SERIAL, tiles)
     arrays = (contiguous(a, INT8), contiguous(b, INT8), a_index, b_index)
     scales = (a_scales.astype(np.float64), b_scales.astype(np.float64))
-    _product[out.dtype](tiles, *arrays, *scales, bias, code, out, threads=threads)
+    _product[out.dtype](tiles, *arrays, *scales, out, threads=threads)
 
 
 def quantized_product(
@@ -106,11 +107,10 @@ def quantized_product(
     result_shape(a, b)
     left = quantized(a, scale_a, name="A", scale_name="scale_A")
     right = quantized(b, scale_b, name="B", scale_name="scale_B")
-    p = problem(left.codes, right.codes, INT8)
+    p = stacks(left.codes, right.codes, INT8)
     out = empty(p.matrices, result_dtype(a, b))
-    bias = empty((0,), out.dtype)
     columns = p.b.transpose(0, 2, 1)
-    _run(p.a, columns, p.a_index, p.b_index, left.factors, right.factors, bias, NONE, out)
+    _run(p.a, columns, p.a_index, p.b_index, left.factors, right.factors, out)
     complaints = [
         None if scale is None else result.complaint(name)
         for name, scale, result in (("A", scale_a, left), ("B", scale_b, right))

@@ -124,7 +124,7 @@ def _trusted(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _toolchain() -> str:
+def toolchain() -> str:
     """Describe what every kernel depends on: our source and the versions of what compiles it."""
     package = Path(__file__).parent.parent
     source = hashlib.sha256()
@@ -171,7 +171,7 @@ class KernelCache(NullCache):
 
     def _key(self, signature: Any, target_context: Any) -> str:
         machine = target_context.codegen().magic_tuple()  # triple, CPU name, CPU features
-        return "|".join((_toolchain(), repr(machine), self._name, str(signature)))
+        return "|".join((toolchain(), repr(machine), self._name, str(signature)))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled result, or None."""

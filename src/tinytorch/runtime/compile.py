@@ -79,6 +79,26 @@ def _named(body: Callable[..., Any], name: str) -> Callable[..., Any]:
     return copy
 
 
+def tile_function(body: Callable[..., None], arguments: Any, fastmath: frozenset[str] = CONTRACT) -> Any:
+    """Compile `body(tile, thread, *arguments)` to a callback that `pool.launch` runs; `.address` is where.
+
+    `arguments` is the numba type of the tuple that lies where the launch's last argument points.
+    """
+    name, kept = identity(body, sorted(fastmath), arguments)
+    with _compiling:
+        options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
+        inner = numba.njit(**options)(_named(body, name))
+
+        def tile(address, number, thread):
+            inner(number, thread, *tuple_at(address, arguments))
+
+        signature = ((types.int64,) * 3, types.void)
+        callback: Any = CFunc(_named(tile, f"tile_of_{name}"), signature, {}, {"error_model": "numpy"})
+        callback._cache = KernelCache(name) if kept else NullCache()
+        callback.compile()
+        return callback
+
+
 class TileKernel:
     """A kernel for every dtype it is asked for: `kernel[dtype](tiles, *arguments, threads=1)`."""
 
@@ -104,23 +124,13 @@ class TileKernel:
     def _compile(self, dtype: np.dtype[Any]) -> Callable[..., None]:
         _log.info("compiling or loading %s for %s", self.body.__name__.lstrip("_"), dtype)
         arguments = types.Tuple(self._signature(numba.from_dtype(dtype)))
-        name, kept = identity(self.body, sorted(self._fastmath), arguments)
-        options = {"nogil": True, "error_model": "numpy", "fastmath": set(self._fastmath)}
-        body = numba.njit(**options)(_named(self.body, name))
-
-        def tile(address, number, thread):
-            body(number, thread, *tuple_at(address, arguments))
+        callback = tile_function(self.body, arguments, self._fastmath)
 
         def launcher(pool_address, threads, tiles, tile_address, arguments):
             pool.launch(pool_address, threads, tiles, tile_address, address_of(arguments))
 
-        signature = ((types.int64,) * 3, types.void)
-        callback: Any = CFunc(_named(tile, f"tile_of_{name}"), signature, {}, {"error_model": "numpy"})
-        callback._cache = KernelCache(name) if kept else NullCache()
-        callback.compile()
-        address = callback.address
         launch = compiled(types.void(*[types.int64] * 4, arguments), launcher)
-        current = pool.current
+        address, current = callback.address, pool.current
 
         def kernel(tiles: int, *args: Any, threads: int = 1) -> None:
             workers = current()

@@ -101,6 +101,19 @@ def call_tile(typingctx: Any, function: Any, arguments: Any, tile: Any, thread: 
 
 
 @intrinsic
+def call_kernel(typingctx: Any, function: Any, arguments: Any) -> Any:
+    """Call a kernel of `simd` by its address with a tuple of integers."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        numbers = [builder.extract_value(args[1], i) for i in range(len(arguments))]
+        kind = ir.FunctionType(_VOID, [_I64] * len(numbers))
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), numbers)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, arguments), codegen
+
+
+@intrinsic
 def address_of(typingctx: Any, values: Any) -> Any:
     """Put a tuple on the stack of the calling function and return its address, valid until that returns."""
 

@@ -11,20 +11,34 @@ import numpy as np
 
 from tinytorch.runtime.arrays import Array, DType, empty
 
-_local = threading.local()
 _BYTE = np.dtype(np.uint8)
 _LINE = 64  # bytes that CPUs own together: two threads writing to one line take turns
 
 
-def scratch(threads: int, elements: int, dtype: DType) -> Array:
-    """Return memory of shape (threads, at least `elements`), holding anything, each row on lines of its own.
+class _Memory(threading.local):
+    bytes: Array = np.empty(0, _BYTE)
+    size = 0
+    address = 0
+
+
+_memory = _Memory()
+
+
+def scratch_address(size: int) -> int:
+    """Return the address of `size` bytes of scratch memory, at the beginning of a cache line.
 
     It is valid until this Python thread asks again.
     """
+    if size > _memory.size:
+        raw = empty((size + _LINE,), _BYTE)
+        _memory.bytes = raw[-raw.ctypes.data % _LINE :]
+        _memory.address = _memory.bytes.ctypes.data
+        _memory.size = size
+    return _memory.address
+
+
+def scratch(threads: int, elements: int, dtype: DType) -> Array:
+    """Return scratch memory as an array (threads, at least `elements`), each row on lines of its own."""
     row = -(-elements * dtype.itemsize // _LINE) * _LINE
-    needed = threads * row
-    memory: Array | None = getattr(_local, "memory", None)
-    if memory is None or memory.size < needed:
-        raw = empty((needed + _LINE,), _BYTE)
-        memory = _local.memory = raw[-raw.ctypes.data % _LINE :]
-    return memory[:needed].view(dtype).reshape(threads, row // dtype.itemsize)
+    scratch_address(threads * row)
+    return _memory.bytes[: threads * row].view(dtype).reshape(threads, row // dtype.itemsize)

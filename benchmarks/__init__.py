@@ -1,0 +1,1 @@
+"""Our kernels against the libraries that people use instead: `python -m benchmarks`."""

@@ -1,0 +1,127 @@
+"""The arrays that every process draws for itself, and what a right result is.
+
+Arrays follow from a seed and the case alone, so that all processes have equal ones and none are sent. A
+result is judged by a sample of it (a few rows at many columns) against float64, within `product_bound`.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from benchmarks.suites import Case, Shape
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SEED = 13
+DTYPES = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+_SAMPLED_ROWS = 4
+_SAMPLED_COLUMNS = 256
+#: Of a cache line; the widest vector has as many bytes.
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What one case is computed from, and where to."""
+
+    a: Array
+    b: Array | None  # a ReLU has one operand
+    bias: Array | None
+    out: Array
+
+    def operands(self) -> tuple[Array, Array]:
+        """Return the two operands of a product."""
+        assert self.b is not None
+        return self.a, self.b
+
+    def layer(self) -> tuple[Array, Array, Array]:
+        """Return input, weight and bias of a dense layer."""
+        assert self.b is not None and self.bias is not None
+        return self.a, self.b, self.bias
+
+
+def draw(case: Case) -> Arrays:
+    """Draw the arrays of a case; the last weights are kept, because the next case often has the same."""
+    if case.operation == "relu":
+        a = _draw(0, case.shape, case.dtype)
+        return Arrays(a, None, None, empty(a.shape, a.dtype))
+    rows, inner, columns = case.shape
+    a, b = _draw(0, (rows, inner), case.dtype), _weights((inner, columns), case.dtype)
+    bias = _draw(2, (columns,), case.dtype) if case.operation == "linear" else None
+    return Arrays(a, b, bias, empty((rows, columns), a.dtype))
+
+
+def empty(shape: Shape, dtype: Any) -> Array:
+    """Return an array that begins with a cache line, as torch's do and NumPy's may: equal for everyone."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    raw: Array = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    aligned: Array = raw[start : start + size].view(dtype)
+    return aligned.reshape(shape)
+
+
+def sample(result: Array) -> Array:
+    """Return the part of a result that is judged.
+
+    >>> sample(np.zeros((1000, 3))).shape
+    (4, 3)
+    """
+    if result.ndim == 1:
+        places: Any = _places(result.size, _SAMPLED_COLUMNS)
+    else:
+        rows, columns = result.shape
+        places = np.ix_(_places(rows, _SAMPLED_ROWS), _places(columns, _SAMPLED_COLUMNS))
+    part: Array = result[places]
+    return part
+
+
+def expected(case: Case) -> tuple[Array, Array]:
+    """Return the sample of the exact result, and the error that each value of it may have."""
+    from tinytorch.ops.registry import product_bound
+
+    arrays = draw(case)
+    if case.operation == "relu":
+        exact = np.maximum(sample(arrays.a), 0)
+        return exact, np.zeros(exact.shape)
+    a, b = arrays.operands()
+    a, b = a[_places(len(a), _SAMPLED_ROWS)], b[:, _places(b.shape[1], _SAMPLED_COLUMNS)]
+    if arrays.bias is not None:  # one more term of the sum
+        a = np.concatenate((a, np.ones((len(a), 1), a.dtype)), axis=1)
+        b = np.concatenate((b, arrays.bias[None, _places(arrays.bias.size, _SAMPLED_COLUMNS)]), axis=0)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    if case.operation == "linear":
+        exact = np.maximum(exact, 0)
+    return exact, product_bound(a, b, DTYPES[case.dtype], a.shape[1])
+
+
+def _places(size: int, most: int) -> Array:
+    """Choose indices: all of few; else the first and last, where tiles begin and end, and some between."""
+    if size <= most:
+        return np.arange(size)
+    ends = np.arange(most // 4)
+    between = np.random.default_rng((SEED, size)).choice(size, most // 2, replace=False)
+    return np.unique(np.concatenate((ends, between, size - 1 - ends)))
+
+
+def _draw(role: int, shape: Shape, dtype: str) -> Array:
+    rng = np.random.default_rng((SEED, role, *shape))
+    out = empty(shape, DTYPES[dtype])
+    if dtype == "bfloat16":
+        out[...] = rng.standard_normal(shape, np.float32)
+    else:
+        rng.standard_normal(shape, out.dtype, out=out)
+    return out
+
+
+@lru_cache(maxsize=1)
+def _weights(shape: Shape, dtype: str) -> Array:
+    return _draw(1, shape, dtype)

@@ -1,0 +1,80 @@
+"""ONNX Runtime: a model of one or two nodes, its inputs and output bound so that nothing is copied.
+
+In the product both operands are inputs; in the dense layer weight and bias are initializers, which the
+runtime packs when the session is made.
+"""
+
+from typing import Any
+
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.inputs import Arrays
+from benchmarks.peers import Array, Contender, Kept, not_offered
+from benchmarks.suites import Case
+
+_TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+#: Versions of the format that every ONNX Runtime of the last years reads.
+_IR_VERSION, _OPSET = 8, 17
+_options = onnxruntime.SessionOptions()
+
+
+def start(threads: int) -> None:
+    """Set the number of threads; they keep spinning after a call, as is the default."""
+    _options.intra_op_num_threads = threads
+    _options.inter_op_num_threads = 1
+    _options.log_severity_level = 3
+
+
+def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
+    """Return the call of a session for this case."""
+    if case.dtype not in _TYPES or case.operation not in ("product", "linear"):
+        raise not_offered(case.operation, case.dtype)
+    if case.operation == "product":
+        a, b = arrays.operands()
+        session = _product(case.dtype)
+        inputs = {"a": a, "b": b}
+    else:
+        x, weight, bias = arrays.layer()
+        session = _layer(weight, bias)
+        inputs = {"x": x}
+    binding = session.io_binding()
+    for name, array in inputs.items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+    binding.bind_ortvalue_output("out", onnxruntime.OrtValue.ortvalue_from_numpy(arrays.out))
+    return {"onnxruntime": Contender(lambda: session.run_with_iobinding(binding))}
+
+
+def _product(dtype: str) -> Any:
+    nodes = [helper.make_node("MatMul", ["a", "b"], ["out"])]
+    inputs = {"a": ["rows", "inner"], "b": ["inner", "columns"]}
+    return _session(dtype, nodes, inputs, {})
+
+
+def _make_layer(weight: Array, bias: Array) -> Any:
+    nodes = [
+        helper.make_node("Gemm", ["x", "weight", "bias"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["out"]),
+    ]
+    constants = {"weight": weight, "bias": bias}
+    return _session(weight.dtype.name, nodes, {"x": ["rows", weight.shape[0]]}, constants)
+
+
+# To write and read a model with a large weight takes seconds.
+_layer = Kept(_make_layer)
+
+
+def _session(dtype: str, nodes: list[Any], inputs: dict[str, list[Any]], constants: dict[str, Array]) -> Any:
+    kind = _TYPES[dtype]
+    graph = helper.make_graph(
+        nodes,
+        "case",
+        [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info("out", kind, ["rows", "columns"])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
+    model.ir_version = _IR_VERSION
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), _options, providers=["CPUExecutionProvider"]
+    )

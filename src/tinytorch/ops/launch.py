@@ -1,0 +1,170 @@
+"""From arrays to addresses: the compiled functions that Python calls to run a product.
+
+A small product is over in half a microsecond, so what comes before it counts. These functions take their
+arrays past numba's dispatcher, which would look up the type of every argument again; they check what is
+cheap to check in compiled code, and return False, with nothing done, if the arrays want a closer look.
+"""
+
+import functools
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from tinytorch.ops.gemm import PLAN, PREPACKED, WHERE, Where, run_tile
+from tinytorch.runtime import pool
+from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.compile import compiled, device_function, tile_function
+from tinytorch.runtime.intrinsics import address_of, call_kernel, tuple_at
+
+#: Multiply-adds up to which `launch_small` takes a product: one thread, B as it lies, no plan.
+SMALL = 1 << 18
+#: Numbers in B up to which it takes products of few rows: beyond, B is streamed (`ops.gemm`).
+SMALL_B = 1 << 12
+
+
+@device_function
+def address(x):
+    """Return where an array begins, as the signed integer that all of this counts in."""
+    return np.int64(x.ctypes.data)
+
+
+@device_function
+def extent(x):
+    """Return the first byte of an array and the one past its last."""
+    low = high = address(x)
+    for d in range(x.ndim):
+        reach = (x.shape[d] - 1) * x.strides[d]
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high + x.itemsize
+
+
+@device_function
+def aligned(x):
+    """Say whether each number lies at a multiple of its size."""
+    bits = address(x)
+    for d in range(x.ndim):
+        bits |= x.strides[d]
+    return bits % x.itemsize == 0
+
+
+@device_function
+def suits(x, c):
+    """Say whether an input is aligned and lies wholly before or after the result, or is empty."""
+    low, high = extent(x)
+    start, end = extent(c)
+    return x.size == 0 or (aligned(x) and (high <= start or end <= low))
+
+
+@device_function
+def takes_rows(c):
+    """Say whether the kernels can write a result: aligned, the numbers of a row next to each other."""
+    return aligned(c) and c.strides[c.ndim - 1] == c.itemsize
+
+
+def launch_small(sweep, edge, width, a, b, c):
+    """C = A @ B for small matrices whose rows are contiguous; False if these are not."""
+    rows, inner, columns, size = a.shape[0], a.shape[1], b.shape[1], c.itemsize
+    work = rows * inner * columns
+    if b.shape[0] != inner or c.shape[0] != rows or c.shape[1] != columns or work == 0:
+        return False
+    if work > SMALL or (rows <= 4 and inner * columns > SMALL_B):
+        return False
+    if a.strides[1] != size or b.strides[1] != size:
+        return False
+    if not (suits(a, c) and suits(b, c) and takes_rows(c)):
+        return False
+    right, out, step = address(b), address(c), width * size
+    for j in range(0, columns, width):
+        kernel = sweep if columns - j >= width else edge
+        left = columns - j
+        call_kernel(
+            kernel,
+            (rows, inner, left, address(a), a.strides[0], right, b.strides[0], 0, out, c.strides[0], 0, 0),
+        )
+        right += step
+        out += step
+    return True
+
+
+def launch(pool_address, tile_address, plan_address, memory, flags, a, b, c):
+    """Run a plan on matrices; False also if it is not for their shapes and strides."""
+    if not (suits(a, c) and suits(b, c) and takes_rows(c)):
+        return False
+    p = tuple_at(plan_address, PLAN)
+    if c.shape[0] != p.rows or c.shape[1] != p.columns or c.strides[0] != p.c_row:
+        return False
+    if a.strides[0] != p.a_row or a.strides[1] != p.a_column:
+        return False
+    if p.b_way != PREPACKED and (b.strides[0] != p.b_row or b.strides[1] != p.b_column):
+        return False
+    w = Where(address(a), address(b), address(c), 0, flags, memory, 0, 0)
+    pool.launch(pool_address, p.threads, p.row_tiles * p.column_tiles, tile_address, address_of((p, w)))
+    return True
+
+
+def launch_all(pool_address, tile_address, plan_address, memory, flags, a, b, c, bias, a_index, b_index):
+    """Run a plan on matrices, or on stacks and their indices, with a bias that may be empty."""
+    if not (suits(a, c) and suits(b, c) and suits(bias, c) and takes_rows(c)):
+        return False
+    p = tuple_at(plan_address, PLAN)
+    w = Where(
+        a=address(a),
+        b=address(b),
+        c=address(c),
+        bias=address(bias) if bias.size else 0,
+        flags=flags,
+        memory=memory,
+        a_index=address(a_index) if a_index.size else 0,
+        b_index=address(b_index) if b_index.size else 0,
+    )
+    tiles = max(a_index.size, 1) * p.row_tiles * p.column_tiles
+    pool.launch(pool_address, p.threads, tiles, tile_address, address_of((p, w)))
+    return True
+
+
+class Launcher:
+    """The launches for one dtype, compiled as they are asked for. Who calls them answers for the types."""
+
+    def __init__(self, dtype: DType) -> None:
+        self._number = numba.from_dtype(dtype)
+        self._kept: list[Any] = []  # the machine code behind the entries
+
+    def _entry(self, function: Any, integers: int, dimensions: int, last: tuple[Any, ...] = ()) -> Any:
+        arrays = (types.Array(self._number, dimensions, "A"),) * 3
+        signature = types.boolean(*(types.int64,) * integers, *arrays, *last)
+        self._kept.append(compiled(signature, function))
+        return next(iter(self._kept[-1].overloads.values())).entry_point
+
+    @functools.cached_property
+    def small(self) -> Any:
+        """`launch_small`."""
+        return self._entry(launch_small, 3, 2)
+
+    @functools.cached_property
+    def matrices(self) -> Any:
+        """`launch`."""
+        return self._entry(launch, 5, 2)
+
+    @functools.cached_property
+    def biased(self) -> Any:
+        """`launch_all` for matrices."""
+        return self._entry(launch_all, 5, 2, (self._number[::1], types.int64[::1], types.int64[::1]))
+
+    @functools.cached_property
+    def stacks(self) -> Any:
+        """`launch_all` for stacks."""
+        return self._entry(launch_all, 5, 3, (self._number[::1], types.int64[::1], types.int64[::1]))
+
+
+@functools.cache
+def launcher(dtype: DType) -> Launcher:
+    """Return the launches for a dtype."""
+    return Launcher(dtype)
+
+
+@functools.cache
+def tile_callback() -> Any:
+    """Return the compiled `run_tile`, one for all dtypes."""
+    return tile_function(run_tile, types.Tuple((PLAN, WHERE)))

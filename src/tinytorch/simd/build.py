@@ -1,0 +1,86 @@
+"""From kernels that are written with `Code` to machine code in memory, once per machine.
+
+Each family of kernels is one LLVM module, compiled when it is first asked for and kept in the compile
+cache as an object file of some tens of kilobytes: a later process loads it in milliseconds, without numba.
+"""
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from tinytorch.runtime import cache
+from tinytorch.simd.code import Code
+from tinytorch.simd.target import Target, chosen, host, machine
+
+
+class Kernel(NamedTuple):
+    """A kernel to build: how many arguments it takes, and the function that writes it."""
+
+    arguments: int
+    write: Callable[..., None]  # write(code, *arguments)
+
+
+def assemble(kernels: Mapping[str, Kernel], target: Target) -> llvm.ModuleRef:
+    """Return optimized LLVM code of kernels."""
+    generator = machine(target)
+    module = ir.Module("kernels")
+    module.triple = generator.triple
+    module.data_layout = str(generator.target_data)
+    for name, kernel in kernels.items():
+        code = Code.kernel(module, target, name, kernel.arguments)
+        kernel.write(code, *code.arguments)
+        code.finish()
+    parsed = llvm.parse_assembly(str(module))
+    passes = llvm.create_pass_builder(generator, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(parsed, passes)
+    return parsed
+
+
+def assembly(kernels: Mapping[str, Kernel], target: Target) -> str:
+    """Return the assembly text of kernels, for any target: to be read, or tested."""
+    return machine(target).emit_assembly(assemble(kernels, target))
+
+
+class Library:
+    """Kernels in memory: `library[name]` is an address that compiled code calls."""
+
+    def __init__(self, family: str, kernels: Mapping[str, Kernel]) -> None:
+        target = chosen()
+        key = "|".join((cache.toolchain(), family, target.name, *host(target)))
+        content = cache.read(key)
+        generator = machine(target)
+        if content is None:
+            content = generator.emit_object(assemble(kernels, target))
+            cache.write(key, content)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), generator)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(content))
+        self._engine.finalize_object()
+        self._addresses = {name: self._engine.get_function_address(name) for name in kernels}
+
+    def __getitem__(self, name: str) -> int:
+        """Return the address of a kernel."""
+        return self._addresses[name]
+
+    def call(self, name: str, *arguments: int) -> None:
+        """Call a kernel from Python: a microsecond or two, for what is done once."""
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(self._addresses[name])(*arguments)
+
+
+_building = threading.RLock()
+
+
+def library(family: Callable[..., Mapping[str, Kernel]], *arguments: Any) -> Library:
+    """Return the library of a family of kernels, built or loaded the first time it is asked for."""
+    with _building:
+        return _library(family, *arguments)
+
+
+@functools.cache
+def _library(family: Callable[..., Mapping[str, Kernel]], *arguments: Any) -> Library:
+    told = "-".join((family.__module__, family.__qualname__, *map(str, arguments)))
+    return Library(told, family(chosen(), *arguments))

@@ -1,0 +1,387 @@
+"""Vector values that read like arithmetic, and the function that they are part of.
+
+A kernel is a Python function that is handed a `Code` and builds one machine-code function with it: what is
+an operation in Python (`a * b + c`, `fma(a, b, c)`, a `with code.loop(n)`) becomes an instruction that runs
+later. Python's own loops and ifs run now: they unroll, and choose between variants.
+
+    def double(code, count, source, target):
+        V = code.vectors(FLOAT32)
+        with code.loop(count // V.lanes) as i:
+            x = V.load(source + i * V.bytes)
+            V.store(x + x, target + i * V.bytes)
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from llvmlite import ir
+
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT64, DType
+from tinytorch.simd.target import Target
+
+_I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+_POINTER = _I8.as_pointer()
+_SCALARS = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT64: _I64}
+_NAMES = {FLOAT32: "f32", FLOAT64: "f64", INT64: "i64"}
+#: Bits of the fraction, and the pattern of 1.0.
+_FRACTION = {FLOAT32: (23, 0x3F800000), FLOAT64: (52, 0x3FF0000000000000)}
+
+Operand: TypeAlias = "Value | int | float"
+
+
+class Value:
+    """An integer, an address, a truth value, or a vector of numbers, known when the code runs."""
+
+    __slots__ = ("code", "ir")
+
+    def __init__(self, code: "Code", value: Any) -> None:
+        self.code = code
+        self.ir = value
+
+    @property
+    def _float(self) -> bool:
+        kind = self.ir.type
+        return isinstance(getattr(kind, "element", kind), ir.FloatType | ir.DoubleType)
+
+    def _same(self, other: Operand) -> Any:
+        return other.ir if isinstance(other, Value) else self.code.constant(other, self.ir.type)
+
+    def _do(self, integer: str, floating: str, other: Operand) -> "Value":
+        operation = getattr(self.code.builder, floating if self._float else integer)
+        return Value(self.code, operation(self.ir, self._same(other)))
+
+    def __add__(self, other: Operand) -> "Value":
+        """Add numbers, or move an address by a number of bytes."""
+        if self.ir.type == _POINTER:
+            if other == 0 and isinstance(other, int):
+                return self
+            offset = other.ir if isinstance(other, Value) else ir.Constant(_I64, other)
+            return Value(self.code, self.code.builder.gep(self.ir, [offset], source_etype=_I8))
+        return self._do("add", "fadd", other)
+
+    def __sub__(self, other: Operand) -> "Value":
+        """Subtract."""
+        return self._do("sub", "fsub", other)
+
+    def __mul__(self, other: Operand) -> "Value":
+        """Multiply."""
+        return self._do("mul", "fmul", other)
+
+    def __truediv__(self, other: Operand) -> "Value":
+        """Divide."""
+        return self._do("sdiv", "fdiv", other)
+
+    def __floordiv__(self, other: Operand) -> "Value":
+        """Divide integers that are not negative."""
+        return self._do("udiv", "fdiv", other)
+
+    def __mod__(self, other: Operand) -> "Value":
+        """Return the rest of a division of integers that are not negative."""
+        return self._do("urem", "frem", other)
+
+    def __and__(self, other: Operand) -> "Value":
+        """Combine bits."""
+        return self._do("and_", "and_", other)
+
+    def __or__(self, other: Operand) -> "Value":
+        """Combine bits."""
+        return self._do("or_", "or_", other)
+
+    def __rshift__(self, other: Operand) -> "Value":
+        """Shift bits down; the sign stays."""
+        return self._do("ashr", "ashr", other)
+
+    def __lshift__(self, other: Operand) -> "Value":
+        """Shift bits up."""
+        return self._do("shl", "shl", other)
+
+    def _compare(self, sign: str, other: Operand) -> "Value":
+        builder = self.code.builder
+        compare = builder.fcmp_ordered if self._float else builder.icmp_signed
+        return Value(self.code, compare(sign, self.ir, self._same(other)))
+
+    def __lt__(self, other: Operand) -> "Value":
+        """Compare; false where a float is NaN."""
+        return self._compare("<", other)
+
+    def __gt__(self, other: Operand) -> "Value":
+        """Compare; false where a float is NaN."""
+        return self._compare(">", other)
+
+    def __ge__(self, other: Operand) -> "Value":
+        """Compare; false where a float is NaN."""
+        return self._compare(">=", other)
+
+    def differs(self, other: Operand) -> "Value":
+        """Compare integers."""
+        return self._compare("!=", other)
+
+    def equals(self, other: Operand) -> "Value":
+        """Compare; false where a float is NaN."""
+        return self._compare("==", other)
+
+
+class Variable:
+    """A value that changes as the code runs: what `set` put there last, `get` gives."""
+
+    def __init__(self, value: Value) -> None:
+        self.code = value.code
+        with self.code.builder.goto_entry_block():  # one slot in all, even inside a loop
+            self._slot = self.code.builder.alloca(value.ir.type)
+        self.set(value)
+
+    def get(self) -> Value:
+        """Return the value that it has now."""
+        return Value(self.code, self.code.builder.load(self._slot))
+
+    def set(self, value: Value) -> None:
+        """Give it another value."""
+        self.code.builder.store(value.ir, self._slot)
+
+
+class Vectors:
+    """The vectors of one dtype: how they are loaded, made and stored."""
+
+    def __init__(self, code: "Code", dtype: DType, lanes: int) -> None:
+        self.code = code
+        self.dtype = dtype
+        self.lanes = lanes
+        self.bytes = lanes * dtype.itemsize
+        self.floating = dtype != INT64
+        self.scalar = _SCALARS[dtype]
+        self.type = ir.VectorType(self.scalar, lanes)
+        self._name = f"v{lanes}{_NAMES[dtype]}"
+
+    def zero(self) -> Value:
+        """Return a vector of zeros."""
+        return Value(self.code, ir.Constant(self.type, None))
+
+    def constant(self, number: float) -> Value:
+        """Return a vector whose lanes all hold `number`."""
+        return Value(self.code, self.code.constant(number, self.type))
+
+    def load(self, address: Value, mask: Value | None = None, align: int = 0) -> Value:
+        """Load a vector; with a mask only its lanes are read, and the others are zero."""
+        code = self.code
+        align = align or self.dtype.itemsize
+        if mask is None:
+            return Value(code, code.builder.load(code.pointer(address, self.type), align=align))
+        arguments = (address.ir, ir.Constant(_I32, align), mask.ir, ir.Constant(self.type, None))
+        return code.call(f"llvm.masked.load.{self._name}.p0", self.type, *arguments)
+
+    def store(
+        self, value: Value, address: Value, mask: Value | None = None, stream: bool = False, align: int = 0
+    ) -> None:
+        """Store a vector, or the lanes of a mask; `stream` passes by the caches (`align`: whole vectors)."""
+        code = self.code
+        align = align or self.dtype.itemsize
+        if mask is None:
+            done = code.builder.store(value.ir, code.pointer(address, self.type), align=align)
+            if stream:
+                done.set_metadata("nontemporal", code.module.add_metadata([ir.Constant(_I32, 1)]))
+            return
+        arguments = (value.ir, address.ir, ir.Constant(_I32, align), mask.ir)
+        code.call(f"llvm.masked.store.{self._name}.p0", ir.VoidType(), *arguments)
+
+    def broadcast(self, address: Value) -> Value:
+        """Load one number into all lanes."""
+        builder = self.code.builder
+        number = builder.load(self.code.pointer(address, self.scalar), align=self.dtype.itemsize)
+        return self.splat(Value(self.code, number))
+
+    def splat(self, number: Value) -> Value:
+        """Return a vector whose lanes all hold a number known when the code runs."""
+        return Value(self.code, _splat(self.code.builder, number.ir, self.lanes))
+
+    def first(self, count: Value) -> Value:
+        """Return the mask of the first `count` lanes; none below 1, all from `lanes` up."""
+        code = self.code
+        width = _I32 if self.dtype.itemsize == 4 else _I64
+        number = code.minimum(count, code.integer(self.lanes)).ir
+        number = number if width is _I64 else code.builder.trunc(number, width)
+        lanes = ir.Constant(ir.VectorType(width, self.lanes), list(range(self.lanes)))
+        return Value(code, code.builder.icmp_signed("<", lanes, _splat(code.builder, number, self.lanes)))
+
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """Return a * b + c, rounded once where the target can."""
+        if not (self.floating and self.code.target.fused):
+            return a * b + c
+        return self.code.call(f"llvm.fma.{self._name}", self.type, a.ir, b.ir, c.ir)
+
+    def power_of_two(self, shifted: Value) -> Value:
+        """Return 2^n for a number whose low bits hold n, by putting n where the exponent is."""
+        bits, one = _FRACTION[self.dtype]
+        builder = self.code.builder
+        integers = ir.VectorType(ir.IntType(8 * self.dtype.itemsize), self.lanes)
+        number = Value(self.code, builder.bitcast(shifted.ir, integers))
+        return Value(self.code, builder.bitcast(((number << bits) + one).ir, self.type))
+
+    def transpose(self, rows: list[Value]) -> list[Value]:
+        """Return the columns of a square of `lanes` vectors, in log2(lanes) rounds of interleaving."""
+        half = self.lanes // 2
+        lower = [lane for i in range(half) for lane in (i, self.lanes + i)]
+        upper = [lane for i in range(half, self.lanes) for lane in (i, self.lanes + i)]
+        step = self.lanes
+        while step > 1:
+            step //= 2
+            # Perfect shuffles: vector i of the first half is interleaved with vector i of the second.
+            rows = [
+                self.shuffle(rows[i], rows[half + i], part) for i in range(half) for part in (lower, upper)
+            ]
+        return rows
+
+    def shuffle(self, a: Value, b: Value, lanes: list[int]) -> Value:
+        """Return lanes of `a` (from 0) and `b` (from `lanes`), picked by number."""
+        picked = ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
+        return Value(self.code, self.code.builder.shuffle_vector(a.ir, b.ir, picked))
+
+    def sum(self, value: Value) -> Value:
+        """Return the sum of the lanes, halves added to halves: a number."""
+        lanes = self.lanes
+        while lanes > 1:
+            lanes //= 2
+            upper = list(range(lanes, 2 * lanes)) + list(range(self.lanes - lanes))
+            value = value + self.shuffle(value, value, upper)
+        return Value(self.code, self.code.builder.extract_element(value.ir, ir.Constant(_I32, 0)))
+
+    def zero_number(self) -> Value:
+        """Return a single zero."""
+        return Value(self.code, ir.Constant(self.scalar, 0))
+
+    def load_number(self, address: Value) -> Value:
+        """Load a single number."""
+        pointer = self.code.pointer(address, self.scalar)
+        return Value(self.code, self.code.builder.load(pointer, align=self.dtype.itemsize))
+
+    def store_number(self, number: Value, address: Value) -> None:
+        """Store a single number."""
+        pointer = self.code.pointer(address, self.scalar)
+        self.code.builder.store(number.ir, pointer, align=self.dtype.itemsize)
+
+
+class Code:
+    """One machine-code function under construction; its arguments are 64-bit integers."""
+
+    def __init__(self, target: Target, function: Any) -> None:
+        self.module: ir.Module = function.module
+        self.target = target
+        self.function = function
+        self.function.attributes.add("nounwind")
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.arguments = [Value(self, argument) for argument in self.function.args]
+
+    @classmethod
+    def kernel(cls, module: ir.Module, target: Target, name: str, arguments: int) -> "Code":
+        """Begin a function that compiled code calls by its address, with 64-bit integers."""
+        return cls(target, ir.Function(module, ir.FunctionType(ir.VoidType(), [_I64] * arguments), name))
+
+    def call_once(
+        self, name: str, write: Callable[..., Value], V: Vectors, vector: Value, number: Value
+    ) -> Value:
+        """Call the function that `write(V, vector, number)` writes, a vector to a vector; written once."""
+        function = self.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.module, ir.FunctionType(V.type, [V.type, _I64]), name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inner = Code(self.target, function)
+            result = write(Vectors(inner, V.dtype, V.lanes), *inner.arguments)
+            inner.builder.ret(result.ir)
+        return Value(self, self.builder.call(function, [vector.ir, number.ir]))
+
+    def finish(self) -> None:
+        """End the function."""
+        self.builder.ret_void()
+
+    def variable(self, value: Value) -> Variable:
+        """Return a variable that holds `value` at first."""
+        return Variable(value)
+
+    def vectors(self, dtype: DType) -> Vectors:
+        """Return the target's vectors of a dtype."""
+        return Vectors(self, dtype, self.target.lanes(dtype))
+
+    def integer(self, number: int) -> Value:
+        """Return an integer constant."""
+        return Value(self, ir.Constant(_I64, number))
+
+    def constant(self, number: float, kind: Any) -> Any:
+        """Return a constant of an LLVM type, in every lane of a vector."""
+        if isinstance(kind, ir.VectorType):
+            return ir.Constant(kind, [self.constant(number, kind.element)] * kind.count)
+        return ir.Constant(kind, number)
+
+    def address(self, number: Value) -> Value:
+        """Return the address that an integer holds."""
+        return Value(self, self.builder.inttoptr(number.ir, _POINTER))
+
+    def pointer(self, address: Value, kind: Any) -> Any:
+        """Return LLVM's pointer to a value of `kind` at an address."""
+        return self.builder.bitcast(address.ir, kind.as_pointer())
+
+    def call(self, name: str, result: Any, *arguments: Any) -> Value:
+        """Call an LLVM intrinsic."""
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        return Value(self, self.builder.call(function, arguments))
+
+    def minimum(self, a: Value, b: Value) -> Value:
+        """Return the smaller of two integers."""
+        return self.select(a < b, a, b)
+
+    def select(self, condition: Value, yes: Value, no: Value) -> Value:
+        """Return `yes` where the condition holds, `no` elsewhere; lane by lane for vectors."""
+        return Value(self, self.builder.select(condition.ir, yes.ir, no.ir))
+
+    def prefetch(self, address: Value, write: bool = False, level: int = 3) -> None:
+        """Ask for a cache line ahead of its use; `level` 3 is L1, 2 L2, 1 L3. Any address is harmless."""
+        what = (ir.Constant(_I32, number) for number in (int(write), level, 1))
+        self.call("llvm.prefetch.p0", ir.VoidType(), address.ir, *what)
+
+    def fence_streams(self) -> None:
+        """Make stores that passed by the caches visible before any later store."""
+        if self.target.x86:
+            self.call("llvm.x86.sse.sfence", ir.VoidType())
+        else:
+            self.builder.fence("seq_cst")
+
+    @contextmanager
+    def loop(self, count: Value) -> Iterator[Value]:
+        """Repeat what is inside `count` times; yields the number of the turn."""
+        builder, function = self.builder, self.function
+        before, body, end = builder.block, function.append_basic_block("loop"), None
+        end = function.append_basic_block("done")
+        builder.cbranch((count > 0).ir, body, end)
+        builder.position_at_end(body)
+        turn = builder.phi(_I64)
+        turn.add_incoming(ir.Constant(_I64, 0), before)
+        yield Value(self, turn)
+        following = builder.add(turn, ir.Constant(_I64, 1), flags=["nuw", "nsw"])
+        turn.add_incoming(following, builder.block)
+        again = builder.cbranch(builder.icmp_signed("<", following, count.ir), body, end)
+        # Python has unrolled what should be; LLVM's unrolling would only make the code larger.
+        keep = self.module.add_metadata([ir.MetaDataString(self.module, "llvm.loop.unroll.disable")])
+        again.set_metadata("llvm.loop", self.module.add_metadata([keep, keep]))
+        builder.position_at_end(end)
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """Do what is inside only if the condition holds."""
+        with self.builder.if_then(condition.ir):
+            yield
+
+    def otherwise(self, condition: Value, yes: Callable[[], None], no: Callable[[], None]) -> None:
+        """Do one thing or the other."""
+        with self.builder.if_else(condition.ir) as (then, other):
+            with then:
+                yes()
+            with other:
+                no()
+
+
+def _splat(builder: ir.IRBuilder, scalar: Any, lanes: int) -> Any:
+    vector = ir.VectorType(scalar.type, lanes)
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
+    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)

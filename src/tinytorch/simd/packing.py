@@ -1,0 +1,155 @@
+"""Blocks of a matrix copied to where the micro-kernels want them: whatever the strides, once.
+
+A block of B becomes panels, NR columns wide, so that the micro-kernel reads memory in one straight line; a
+block of A becomes compact rows. Packing costs a load and a store for what is then used many times, and it
+absorbs transposed and strided operands on the way. Where a row ends within a vector, zeros fill it up.
+"""
+
+from collections.abc import Mapping
+
+from tinytorch.runtime.arrays import DType
+from tinytorch.simd.build import Kernel
+from tinytorch.simd.code import Code, Value
+from tinytorch.simd.target import Target, tile
+
+
+def packing_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
+    """Return the kernels that pack operands of a dtype."""
+    return {
+        "panels": Kernel(6, lambda code, *arguments: panels(code, dtype, *arguments)),
+        "rows": Kernel(6, lambda code, *arguments: rows(code, dtype, *arguments)),
+        "transposed": Kernel(7, lambda code, *arguments: transposed(code, dtype, *arguments)),
+        "strided": Kernel(8, lambda code, *arguments: strided(code, dtype, *arguments)),
+    }
+
+
+def panels(
+    code: Code,
+    dtype: DType,
+    depth: Value,
+    columns: Value,
+    source: Value,
+    source_row: Value,
+    target: Value,
+    panel: Value,
+) -> None:
+    """Cut rows of B into panels that lie `panel` bytes apart: read along each row, as memory likes it."""
+    V = code.vectors(dtype)
+    _, width = tile(code.target, dtype)
+    vectors = width // V.lanes
+    at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
+    rest = columns % width
+    masks = [V.first(rest - v * V.lanes) for v in range(vectors)]
+    with code.loop(depth):
+        to = code.variable(at_target.get())
+        with code.loop(columns // width) as p:
+            line = at_source.get() + p * (width * dtype.itemsize)
+            held = [V.load(line + v * V.bytes) for v in range(vectors)]
+            for v, value in enumerate(held):
+                V.store(value, to.get() + v * V.bytes)
+            to.set(to.get() + panel)
+        with code.when(rest > 0):
+            line = at_source.get() + (columns - rest) * dtype.itemsize
+            for v, mask in enumerate(masks):
+                V.store(V.load(line + v * V.bytes, mask), to.get() + v * V.bytes)
+        at_source.set(at_source.get() + source_row)
+        at_target.set(at_target.get() + width * dtype.itemsize)
+
+
+def rows(
+    code: Code,
+    dtype: DType,
+    count: Value,
+    columns: Value,
+    source: Value,
+    source_row: Value,
+    target: Value,
+    target_row: Value,
+) -> None:
+    """Copy rows; each is filled up to a whole vector."""
+    V = code.vectors(dtype)
+    at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
+    rest = columns % V.lanes
+    mask = V.first(rest)
+    with code.loop(count):
+        with code.loop(columns // V.lanes) as j:
+            V.store(V.load(at_source.get() + j * V.bytes), at_target.get() + j * V.bytes)
+        with code.when(rest > 0):
+            at = (columns - rest) * dtype.itemsize
+            V.store(V.load(at_source.get() + at, mask), at_target.get() + at)
+        at_source.set(at_source.get() + source_row)
+        at_target.set(at_target.get() + target_row)
+
+
+def transposed(
+    code: Code,
+    dtype: DType,
+    groups: Value,
+    count: Value,
+    columns: Value,
+    source: Value,
+    source_row: Value,
+    target: Value,
+    target_row: Value,
+) -> None:
+    """target[c][r] = source[r][c], a square of vectors at a time, `groups` squares side by side.
+
+    Rows of the source past `count` are taken for zeros, so that each of the `columns` rows of the target gets
+    `groups` whole vectors.
+    """
+    V = code.vectors(dtype)
+    size = dtype.itemsize
+    with code.loop(groups) as g:
+        corner = code.address(source) + source_row * (g * V.lanes)
+        place = code.address(target) + g * V.bytes
+        left = count - g * V.lanes
+
+        def square(at: Value, mask: Value | None, here: Value, wanted: Value | None) -> None:
+            lines = [code.variable(V.zero()) for _ in range(V.lanes)]
+
+            def whole() -> None:
+                for i, line in enumerate(lines):
+                    line.set(V.load(corner + source_row * i + at, mask))
+
+            def part() -> None:
+                for i, line in enumerate(lines):
+                    with code.when(left > i):
+                        line.set(V.load(corner + source_row * i + at, mask))
+
+            code.otherwise(left >= V.lanes, whole, part)
+            for i, column in enumerate(V.transpose([line.get() for line in lines])):
+                if wanted is None:
+                    V.store(column, here + target_row * i)
+                else:
+                    with code.when(wanted > i):
+                        V.store(column, here + target_row * i)
+
+        with code.loop(columns // V.lanes) as j:
+            square(j * V.bytes, None, place + target_row * (j * V.lanes), None)
+        rest = columns % V.lanes
+        with code.when(rest > 0):
+            done = columns - rest
+            square(done * size, V.first(rest), place + target_row * done, rest)
+
+
+def strided(
+    code: Code,
+    dtype: DType,
+    count: Value,
+    columns: Value,
+    source: Value,
+    source_row: Value,
+    source_column: Value,
+    target: Value,
+    target_row: Value,
+    width: Value,
+) -> None:
+    """Copy rows whose numbers lie `source_column` bytes apart, and fill each with zeros up to `width`."""
+    V = code.vectors(dtype)
+    with code.loop(count) as i:
+        line, place = code.address(source) + source_row * i, code.address(target) + target_row * i
+        with code.loop(columns) as j:
+            number = V.load_number(line + source_column * j)
+            V.store_number(number, place + j * dtype.itemsize)
+        with code.loop(width - columns) as j:
+            V.store_number(V.zero_number(), place + (columns + j) * dtype.itemsize)

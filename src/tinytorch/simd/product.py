@@ -1,0 +1,391 @@
+"""The micro-kernels of a matrix product: tiles of C summed up in registers.
+
+For each k, `sweep` loads one row of a panel of B (NR numbers), broadcasts MR numbers of column k of A, and
+does MR * NR multiply-adds: MR + NR loads pay for MR * NR times the work. All else about a fast product is
+done elsewhere (`ops.gemm`), and only so that these loads come from the nearest cache.
+
+Where C has few rows there is nothing to reuse, and three other kernels move B as fast as memory gives it:
+`thin` reads several packed panels at once, `stream` reads rows of B as they lie, `dots` reads columns.
+
+Distances between rows are in bytes; rows of A and C are contiguous.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from tinytorch.runtime.arrays import DType
+from tinytorch.simd.activation import activate
+from tinytorch.simd.build import Kernel
+from tinytorch.simd.code import Code, Value, Variable, Vectors
+from tinytorch.simd.target import Target, tile
+
+#: In `flags`: add to C instead of writing it, for all blocks of K but the first. The activation is the rest.
+ACCUMULATE = 1
+ACTIVATION_SHIFT = 1
+#: Steps of K between two jumps: the loop's own three instructions then cost nothing beside 4 * 20.
+UNROLL = 4
+#: Rows of B that `stream` holds in registers, by vectors of each: with 4 x 2 it does 8 multiply-adds for 4
+#: broadcasts, 2 loads and 2 stores. 8 x 1 and 2 x 4 reach two thirds of its speed (Zen 3, 8 x 4096 x 4096).
+STREAM_ROWS, STREAM_VECTORS = 4, 2
+#: Vectors that `axpy` takes at a time; 1 to 4, and 4 to 12 rows, are within 10%: it waits for B.
+AXPY_VECTORS = 4
+#: Columns that `dots` sums up at a time, and vectors of K in a row: 4 x 2 chains hide a multiply-add's latency.
+DOT_COLUMNS, DOT_VECTORS = 4, 2
+#: Panels that `thin` reads at a time, by rows of A: enough accumulators for the latency, and few enough.
+THIN_PANELS = {1: 4, 2: 2, 3: 2}
+
+Masks: TypeAlias = list[Value | None]
+
+
+def product_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
+    """Return every kernel that products of a dtype are made of."""
+    sweeps = {
+        f"{source}{edge}": Kernel(12, _with(sweep, dtype, source == "direct", bool(edge)))
+        for source in ("packed", "direct")
+        for edge in ("", "_edge")
+    }
+    thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, rows)) for rows in THIN_PANELS}
+    streams = {f"stream{depth}": Kernel(9, _with(stream, dtype, depth)) for depth in (1, STREAM_ROWS)}
+    return {
+        **sweeps,
+        **thins,
+        **streams,
+        "axpy": Kernel(9, _with(axpy, dtype)),
+        "dots": Kernel(7, _with(dots, dtype)),
+        "finish": Kernel(8, _with(finish, dtype)),
+    }
+
+
+def _with(write, *fixed):  # type: ignore[no-untyped-def]
+    """Fix the arguments that are known when the kernel is written."""
+    return lambda code, *arguments: write(code, *fixed, *arguments)
+
+
+def sweep(
+    code: Code,
+    dtype: DType,
+    direct: bool,
+    masked: bool,
+    rows: Value,
+    depth: Value,
+    columns: Value,
+    a: Value,
+    a_row: Value,
+    b: Value,
+    b_row: Value,
+    b_panel: Value,
+    c: Value,
+    c_row: Value,
+    bias: Value,
+    flags: Value,
+) -> None:
+    """C[rows, columns] (+)= A @ one panel of B, which is packed, or `direct`: rows `b_row` apart.
+
+    The rows are cut into tiles of nearly the same height, so that none is too low to keep the multiply-adds
+    busy: 8 rows are 4 + 4, not 6 + 2. `masked` is for panels of fewer than NR columns.
+    """
+    V = code.vectors(dtype)
+    height, width = tile(code.target, dtype)
+    if direct and masked:
+        height -= 1  # the masks need registers
+    tiles = (rows + (height - 1)) // height
+    least = rows // tiles
+    higher = rows - least * tiles  # so many tiles have a row more
+    vectors = width // V.lanes
+    masks: Masks = [V.first(columns - j * V.lanes) if masked else None for j in range(vectors)]
+    at_a, at_c = code.variable(code.address(a)), code.variable(code.address(c))
+    panel, step = code.address(b), b_row if direct else code.integer(width * dtype.itemsize)
+    for h in range(height, 0, -1):
+        count = code.select(
+            least.equals(h), tiles - higher, code.select(least.equals(h - 1), higher, code.integer(0))
+        )
+        with code.loop(count):
+            left = [at_a.get() + a_row * i for i in range(h)]
+            right = [(panel, j * V.bytes) for j in range(vectors)]
+            total = _multiply(code, V, left, right, step, depth, masks if direct else [None] * vectors)
+            out = [at_c.get() + c_row * i for i in range(h)]
+            _finish_tile(code, V, total, out, [j * V.bytes for j in range(vectors)], masks, bias, flags)
+            at_a.set(at_a.get() + a_row * h)
+            at_c.set(at_c.get() + c_row * h)
+
+
+def thin(
+    code: Code,
+    dtype: DType,
+    height: int,
+    rows: Value,
+    depth: Value,
+    columns: Value,
+    a: Value,
+    a_row: Value,
+    b: Value,
+    b_row: Value,
+    b_panel: Value,
+    c: Value,
+    c_row: Value,
+    bias: Value,
+    flags: Value,
+) -> None:
+    """Like `sweep` for `height` rows of A and several packed panels of B, `b_panel` apart, all full."""
+    V = code.vectors(dtype)
+    _, width = tile(code.target, dtype)
+    vectors = width // V.lanes
+    panels = [code.address(b) + b_panel * p for p in range(THIN_PANELS[height])]
+    right = [(panel, j * V.bytes) for panel in panels for j in range(vectors)]
+    left = [code.address(a) + a_row * i for i in range(height)]
+    step = code.integer(width * dtype.itemsize)
+    total = _multiply(code, V, left, right, step, depth, [None] * len(right))
+    out = [code.address(c) + c_row * i for i in range(height)]
+    places = [j * V.bytes for j in range(len(right))]
+    _finish_tile(code, V, total, out, places, [None] * len(right), bias, flags)
+
+
+def _multiply(
+    code: Code,
+    V: Vectors,
+    left: list[Value],
+    right: list[tuple[Value, int]],
+    step: Value,
+    depth: Value,
+    masks: Masks,
+) -> list[list[Variable]]:
+    """Return total[i][j], the sum over k of left[i][k] times the vector right[j], `step` further for each k."""
+    total = [[code.variable(V.zero()) for _ in right] for _ in left]
+    at_a, at_b = code.variable(code.integer(0)), code.variable(code.integer(0))
+
+    def steps(count: int) -> None:
+        for number in range(count):
+            offset = at_b.get() + step * number
+            xs = [line + at_a.get() + number * V.dtype.itemsize for line in left]
+            if len(left) < len(right):  # a few numbers of A stay, the vectors of B pass by
+                broadcast = [V.broadcast(x) for x in xs]
+                for j, (start, place) in enumerate(right):
+                    y = V.load(start + offset + place, masks[j])
+                    for i, x in enumerate(broadcast):
+                        total[i][j].set(V.fma(x, y, total[i][j].get()))
+            else:
+                ys = [
+                    V.load(start + offset + place, mask)
+                    for (start, place), mask in zip(right, masks, strict=True)
+                ]
+                for i, address in enumerate(xs):
+                    x = V.broadcast(address)
+                    for j, y in enumerate(ys):
+                        total[i][j].set(V.fma(x, y, total[i][j].get()))
+        at_a.set(at_a.get() + count * V.dtype.itemsize)
+        at_b.set(at_b.get() + step * count)
+
+    with code.loop(depth // UNROLL):
+        steps(UNROLL)
+    with code.loop(depth % UNROLL):
+        steps(1)
+    return total
+
+
+def _finish_tile(
+    code: Code,
+    V: Vectors,
+    total: list[list[Variable]],
+    out: list[Value],
+    places: list[int],
+    masks: Masks,
+    bias: Value,
+    flags: Value,
+) -> None:
+    """Add C and the bias if told so, apply the activation, and store."""
+    with code.when((flags & ACCUMULATE) > 0):
+        for line, row in zip(total, out, strict=True):
+            for cell, place, mask in zip(line, places, masks, strict=True):
+                cell.set(cell.get() + V.load(row + place, mask))
+    with code.when(bias.differs(0)):
+        for j, (place, mask) in enumerate(zip(places, masks, strict=True)):
+            offset = V.load(code.address(bias) + place, mask)
+            for line in total:
+                line[j].set(line[j].get() + offset)
+    activation = flags >> ACTIVATION_SHIFT
+    with code.when(activation > 0):
+        for line in total:
+            for cell in line:
+                cell.set(activate(V, cell.get(), activation))
+    for line, row in zip(total, out, strict=True):
+        for cell, place, mask in zip(line, places, masks, strict=True):
+            V.store(cell.get(), row + place, mask)
+
+
+def stream(
+    code: Code,
+    dtype: DType,
+    depth: int,
+    rows: Value,
+    columns: Value,
+    a: Value,
+    a_row: Value,
+    b: Value,
+    b_row: Value,
+    c: Value,
+    c_row: Value,
+    flags: Value,
+) -> None:
+    """C[rows, columns] (+)= A[:, depth] @ B[depth, columns], with B read as it lies, along its rows.
+
+    A few rows of B are held in registers while all rows of A pass; C comes and goes, so it must be in a near
+    cache, and its rows must not lie a multiple of 4096 bytes apart.
+    """
+    V = code.vectors(dtype)
+    a, b, c = (code.address(x) for x in (a, b, c))
+
+    def body(at: Value, masks: Masks, accumulate: bool) -> None:
+        held = [
+            [V.load(b + b_row * k + at + v * V.bytes, mask) for v, mask in enumerate(masks)]
+            for k in range(depth)
+        ]
+        at_a, at_c = code.variable(a), code.variable(c + at)
+        with code.loop(rows):
+            places = [at_c.get() + v * V.bytes for v in range(len(masks))]
+            total = [
+                V.load(place, mask) if accumulate else V.zero()
+                for place, mask in zip(places, masks, strict=True)
+            ]
+            for k, line in enumerate(held):
+                x = V.broadcast(at_a.get() + k * dtype.itemsize)
+                total = [V.fma(x, y, part) for y, part in zip(line, total, strict=True)]
+            for part, place, mask in zip(total, places, masks, strict=True):
+                V.store(part, place, mask)
+            at_a.set(at_a.get() + a_row)
+            at_c.set(at_c.get() + c_row)
+
+    _along_columns(code, V, columns, STREAM_VECTORS, body, flags)
+
+
+def axpy(
+    code: Code,
+    dtype: DType,
+    rows: Value,
+    columns: Value,
+    a: Value,
+    a_row: Value,
+    b: Value,
+    b_row: Value,
+    c: Value,
+    c_row: Value,
+    flags: Value,
+) -> None:
+    """Like `stream` for one row of A, whose numbers then stay in registers instead of those of B."""
+    V = code.vectors(dtype)
+    a, b, c = (code.address(x) for x in (a, b, c))
+    xs = [V.broadcast(a + k * dtype.itemsize) for k in range(STREAM_ROWS)]
+
+    def body(at: Value, masks: Masks, accumulate: bool) -> None:
+        places = [c + at + v * V.bytes for v in range(len(masks))]
+        total = [
+            V.load(place, mask) if accumulate else V.zero() for place, mask in zip(places, masks, strict=True)
+        ]
+        for k, x in enumerate(xs):
+            for v, mask in enumerate(masks):
+                total[v] = V.fma(x, V.load(b + b_row * k + at + v * V.bytes, mask), total[v])
+        for part, place, mask in zip(total, places, masks, strict=True):
+            V.store(part, place, mask)
+
+    _along_columns(code, V, columns, AXPY_VECTORS, body, flags)
+
+
+def _along_columns(
+    code: Code,
+    V: Vectors,
+    columns: Value,
+    vectors: int,
+    body: Callable[[Value, Masks, bool], None],
+    flags: Value,
+) -> None:
+    """Do `body` for every `vectors` vectors of a row, and for what is left under masks."""
+    block = vectors * V.lanes
+
+    def pass_over(accumulate: bool) -> None:
+        with code.loop(columns // block) as j:
+            body(j * (block * V.dtype.itemsize), [None] * vectors, accumulate)
+        rest = columns % block
+        with code.when(rest > 0):
+            masks: Masks = [V.first(rest - v * V.lanes) for v in range(vectors)]
+            body((columns - rest) * V.dtype.itemsize, masks, accumulate)
+
+    code.otherwise((flags & ACCUMULATE) > 0, lambda: pass_over(True), lambda: pass_over(False))
+
+
+def dots(
+    code: Code,
+    dtype: DType,
+    columns: Value,
+    depth: Value,
+    a: Value,
+    b: Value,
+    b_column: Value,
+    c: Value,
+    flags: Value,
+) -> None:
+    """C[0, columns] = one row of A times columns of B that lie along k, `b_column` bytes apart."""
+    V = code.vectors(dtype)
+    a = code.address(a)
+    at_b, at_c = code.variable(code.address(b)), code.variable(code.address(c))
+    block = DOT_VECTORS * V.lanes
+
+    def group(width: int) -> None:
+        total = [[code.variable(V.zero()) for _ in range(DOT_VECTORS)] for _ in range(width)]
+
+        def step(at: Value, masks: Masks) -> None:
+            xs = [V.load(a + at + v * V.bytes, mask) for v, mask in enumerate(masks)]
+            for j in range(width):
+                for v, mask in enumerate(masks):
+                    y = V.load(at_b.get() + b_column * j + at + v * V.bytes, mask)
+                    total[j][v].set(V.fma(xs[v], y, total[j][v].get()))
+
+        with code.loop(depth // block) as k:
+            step(k * (block * dtype.itemsize), [None] * DOT_VECTORS)
+        rest = depth % block
+        with code.when(rest > 0):
+            step((depth - rest) * dtype.itemsize, [V.first(rest - v * V.lanes) for v in range(DOT_VECTORS)])
+        for j, parts in enumerate(total):
+            together = parts[0].get()
+            for part in parts[1:]:
+                together = together + part.get()
+            V.store_number(V.sum(together), at_c.get() + j * dtype.itemsize)
+        at_b.set(at_b.get() + b_column * width)
+        at_c.set(at_c.get() + width * dtype.itemsize)
+
+    with code.loop(columns // DOT_COLUMNS):
+        group(DOT_COLUMNS)
+    with code.loop(columns % DOT_COLUMNS):
+        group(1)
+
+
+def finish(
+    code: Code,
+    dtype: DType,
+    rows: Value,
+    columns: Value,
+    source: Value,
+    source_row: Value,
+    target: Value,
+    target_row: Value,
+    bias: Value,
+    flags: Value,
+) -> None:
+    """target[rows, columns] = activation(source + bias): for sums that were not finished in registers."""
+    V = code.vectors(dtype)
+    at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
+    activation = flags >> ACTIVATION_SHIFT
+
+    def step(at: Value, mask: Value | None) -> None:
+        value = code.variable(V.load(at_source.get() + at, mask))
+        with code.when(bias.differs(0)):
+            value.set(value.get() + V.load(code.address(bias) + at, mask))
+        value.set(activate(V, value.get(), activation))
+        V.store(value.get(), at_target.get() + at, mask)
+
+    with code.loop(rows):
+        with code.loop(columns // V.lanes) as j:
+            step(j * V.bytes, None)
+        rest = columns % V.lanes
+        with code.when(rest > 0):
+            step((columns - rest) * dtype.itemsize, V.first(rest))
+        at_source.set(at_source.get() + source_row)
+        at_target.set(at_target.get() + target_row)
