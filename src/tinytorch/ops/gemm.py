@@ -15,7 +15,7 @@ from tinytorch.runtime.compile import device_function
 from tinytorch.runtime.intrinsics import call_kernel, load
 
 #: Which loops a product takes: see `ops.plan`.
-BLOCKED, STREAMED, DOTTED = range(3)
+BLOCKED, STREAMED, OUTER, DOTTED = range(4)
 #: How an operand comes to the micro-kernel: as it lies, packed ahead, or packed here from rows that are
 #: contiguous, columns that are, or neither.
 DIRECT, PREPACKED, ROWS, COLUMNS, STRIDED = range(5)
@@ -28,7 +28,7 @@ Plan = namedtuple(
     "tile_rows tile_columns row_tiles column_tiles threads "
     "MC KC NC NR lanes a_way b_way b_panel group "
     "scratch a_memory c_memory "
-    "sweep edge thin stream stream_one axpy dots finish "
+    "sweep edge thin stream stream_one dots finish "
     "pack_panels pack_rows pack_transposed pack_strided",
 )
 #: What changes from call to call: addresses, and what to do at the end.
@@ -144,14 +144,21 @@ def streamed(p, rows, columns, a, b, c, bias, flags, memory):
     if p.c_memory >= 0:
         sums, line = memory + p.c_memory, row_bytes(p, columns)
     k = 0
-    while k < max(p.inner, 1):
+    while k < p.inner:
         told, left = ACCUMULATE if k > 0 else 0, a + k * p.size
         four = k + 4 <= p.inner
-        kernel = p.stream_one if not four else p.axpy if rows == 1 else p.stream
+        kernel = p.stream if four else p.stream_one
         call_kernel(kernel, (rows, columns, left, a_row, b + k * p.b_row, p.b_row, sums, line, told))
         k += 4 if four else 1
     if sums != c or bias != 0 or flags != 0:
         call_kernel(p.finish, (rows, columns, sums, line, c, p.c_row, bias, flags))
+
+
+@device_function
+def outer(p, rows, columns, a, b, c, bias, flags, memory):
+    """C[rows, columns] = A @ B for a short sum: row after row, so that C is written as memory likes it."""
+    for i in range(rows):
+        streamed(p, 1, columns, a + i * p.a_row, b, c + i * p.c_row, bias, flags, memory)
 
 
 @device_function
@@ -203,6 +210,8 @@ def run_tile(tile, thread, p, w):
     memory = w.memory + thread * p.scratch
     if p.path == BLOCKED:
         blocked(p, rows, columns, a, b, c, bias, w.flags, memory)
+    elif p.path == OUTER:
+        outer(p, rows, columns, a, b, c, bias, w.flags, memory)
     elif p.path == STREAMED:
         streamed(p, rows, columns, a, b, c, bias, w.flags, memory)
     else:

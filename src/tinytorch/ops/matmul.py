@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numpy import ndarray
 
-from tinytorch.ops.launch import SMALL_B, launcher
+from tinytorch.ops.launch import SMALL, SMALL_B, launcher
 from tinytorch.ops.plan import kernels, prepare_contiguous
 from tinytorch.ops.product import product, result_shape, run, stacks
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound
@@ -171,9 +171,10 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
                 c = ndarray(shape, dtype) if shape[0] * shape[1] < _LARGE else empty(shape, dtype)
             if type(c) is ndarray and c.dtype is dtype and c.ndim == 2 and c.flags.writeable:
                 size = b.size
-                if (size <= SMALL_B or (len(a) > 4 and size <= _SMALL_B)) and _SMALL[dtype](a, b, c):
+                rows = len(a)
+                if rows * size <= SMALL and (size <= SMALL_B or rows > 4) and _SMALL[dtype](a, b, c):
                     return c
-                if len(b) == a.shape[1] and size and len(a):
+                if len(b) == a.shape[1] and rows * size:
                     prepared = prepare_contiguous(dtype, a.shape, b.shape[1])
                     if (prepared.at_once or partial(run, prepared))(a, b, c):
                         return c
@@ -194,5 +195,4 @@ def _small(dtype: DType) -> Any:
 
 
 _SMALL: dict[DType, Any] = {dtype: _small(dtype) for dtype in (FLOAT32, FLOAT64)}
-_SMALL_B = 1 << 16  # elements of B beyond which it is no use asking for the small kernel
 _LARGE = 1 << 20  # elements of a result from which memory is asked for before it is taken

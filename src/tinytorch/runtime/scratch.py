@@ -13,6 +13,11 @@ from tinytorch.runtime.arrays import Array, DType, empty
 
 _BYTE = np.dtype(np.uint8)
 _LINE = 64  # bytes that CPUs own together: two threads writing to one line take turns
+#: From this many bytes on, memory begins at a huge page, and so much is asked for that NumPy tells Linux to
+#: use them (4 MB): a block of B is written a line here, a line there, in more places than the CPU keeps
+#: translations of small pages for.
+_PACKED = 256 << 10
+_HUGE = 2 << 20
 
 
 class _Memory(threading.local):
@@ -30,8 +35,8 @@ def scratch_address(size: int) -> int:
     It is valid until this Python thread asks again.
     """
     if size > _memory.size:
-        raw = empty((size + _LINE,), _BYTE)
-        _memory.bytes = raw[-raw.ctypes.data % _LINE :]
+        raw = empty((size + _LINE,), _BYTE) if size < _PACKED else empty((2 * _HUGE + size,), _BYTE)
+        _memory.bytes = raw[-raw.ctypes.data % (_LINE if size < _PACKED else _HUGE) :]
         _memory.address = _memory.bytes.ctypes.data
         _memory.size = size
     return _memory.address

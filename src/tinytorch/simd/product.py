@@ -45,12 +45,15 @@ def product_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
         for edge in ("", "_edge")
     }
     thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, rows)) for rows in THIN_PANELS}
-    streams = {f"stream{depth}": Kernel(9, _with(stream, dtype, depth)) for depth in (1, STREAM_ROWS)}
+    streams = {
+        f"{write.__name__}{depth}": Kernel(9, _with(write, dtype, depth))
+        for write in (stream, axpy)
+        for depth in (1, STREAM_ROWS)
+    }
     return {
         **sweeps,
         **thins,
         **streams,
-        "axpy": Kernel(9, _with(axpy, dtype)),
         "dots": Kernel(7, _with(dots, dtype)),
         "finish": Kernel(8, _with(finish, dtype)),
     }
@@ -260,6 +263,7 @@ def stream(
 def axpy(
     code: Code,
     dtype: DType,
+    depth: int,
     rows: Value,
     columns: Value,
     a: Value,
@@ -273,7 +277,7 @@ def axpy(
     """Like `stream` for one row of A, whose numbers then stay in registers instead of those of B."""
     V = code.vectors(dtype)
     a, b, c = (code.address(x) for x in (a, b, c))
-    xs = [V.broadcast(a + k * dtype.itemsize) for k in range(STREAM_ROWS)]
+    xs = [V.broadcast(a + k * dtype.itemsize) for k in range(depth)]
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
         places = [c + at + v * V.bytes for v in range(len(masks))]
