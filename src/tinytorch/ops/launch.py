@@ -88,38 +88,49 @@ def launch_small(sweep, edge, width, a, b, c):
     return True
 
 
+@device_function
+def fits(p, a, b, c):
+    """Say whether a plan was made for matrices (or stacks of them) of these shapes and strides."""
+    i, j = c.ndim - 2, c.ndim - 1
+    if c.shape[i] != p.rows or c.shape[j] != p.columns or a.shape[i] != p.rows or a.shape[j] != p.inner:
+        return False
+    if a.strides[i] != p.a_row or a.strides[j] != p.a_column or c.strides[i] != p.c_row:
+        return False
+    if p.b_way == PREPACKED:
+        return True
+    return b.shape[i] == p.inner and b.strides[i] == p.b_row and b.strides[j] == p.b_column
+
+
 def launch(pool_address, tile_address, plan_address, memory, flags, a, b, c):
-    """Run a plan on matrices; False also if it is not for their shapes and strides."""
-    if not (suits(a, c) and suits(b, c) and takes_rows(c)):
-        return False
+    """Run a plan on matrices; False if it was not made for them, or they do not suit."""
     p = tuple_at(plan_address, PLAN)
-    if c.shape[0] != p.rows or c.shape[1] != p.columns or c.strides[0] != p.c_row:
-        return False
-    if a.strides[0] != p.a_row or a.strides[1] != p.a_column:
-        return False
-    if p.b_way != PREPACKED and (b.strides[0] != p.b_row or b.strides[1] != p.b_column):
+    if not (fits(p, a, b, c) and suits(a, c) and suits(b, c) and takes_rows(c)):
         return False
     w = Where(address(a), address(b), address(c), 0, flags, memory, 0, 0)
     pool.launch(pool_address, p.threads, p.row_tiles * p.column_tiles, tile_address, address_of((p, w)))
     return True
 
 
-def launch_all(pool_address, tile_address, plan_address, memory, flags, a, b, c, bias, a_index, b_index):
-    """Run a plan on matrices, or on stacks and their indices, with a bias that may be empty."""
-    if not (suits(a, c) and suits(b, c) and suits(bias, c) and takes_rows(c)):
-        return False
+def launch_biased(pool_address, tile_address, plan_address, memory, flags, a, b, c, bias):
+    """`launch` with a bias."""
     p = tuple_at(plan_address, PLAN)
-    w = Where(
-        a=address(a),
-        b=address(b),
-        c=address(c),
-        bias=address(bias) if bias.size else 0,
-        flags=flags,
-        memory=memory,
-        a_index=address(a_index) if a_index.size else 0,
-        b_index=address(b_index) if b_index.size else 0,
-    )
-    tiles = max(a_index.size, 1) * p.row_tiles * p.column_tiles
+    if not (fits(p, a, b, c) and suits(a, c) and suits(b, c) and takes_rows(c)):
+        return False
+    if bias.size != p.columns or bias.strides[0] != bias.itemsize or not suits(bias, c):
+        return False
+    w = Where(address(a), address(b), address(c), address(bias), flags, memory, 0, 0)
+    pool.launch(pool_address, p.threads, p.row_tiles * p.column_tiles, tile_address, address_of((p, w)))
+    return True
+
+
+def launch_stacks(pool_address, tile_address, plan_address, memory, flags, a, b, c, bias, a_index, b_index):
+    """`launch` for stacks of matrices and which of them each product takes, with a bias that may be empty."""
+    p = tuple_at(plan_address, PLAN)
+    if not (fits(p, a, b, c) and suits(a, c) and suits(b, c) and suits(bias, c) and takes_rows(c)):
+        return False
+    offsets = address(bias) if bias.size else 0
+    w = Where(address(a), address(b), address(c), offsets, flags, memory, address(a_index), address(b_index))
+    tiles = a_index.size * p.row_tiles * p.column_tiles
     pool.launch(pool_address, p.threads, tiles, tile_address, address_of((p, w)))
     return True
 
@@ -149,13 +160,13 @@ class Launcher:
 
     @functools.cached_property
     def biased(self) -> Any:
-        """`launch_all` for matrices."""
-        return self._entry(launch_all, 5, 2, (self._number[::1], types.int64[::1], types.int64[::1]))
+        """`launch_biased`."""
+        return self._entry(launch_biased, 5, 2, (types.Array(self._number, 1, "A"),))
 
     @functools.cached_property
     def stacks(self) -> Any:
-        """`launch_all` for stacks."""
-        return self._entry(launch_all, 5, 3, (self._number[::1], types.int64[::1], types.int64[::1]))
+        """`launch_stacks`."""
+        return self._entry(launch_stacks, 5, 3, (self._number[::1], types.int64[::1], types.int64[::1]))
 
 
 @functools.cache

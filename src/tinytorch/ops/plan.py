@@ -199,7 +199,15 @@ def prepare_contiguous(dtype: DType, matrix: tuple[int, int], columns: int) -> P
     return prepare(dtype, matrix, columns, a, b, b)
 
 
+@functools.lru_cache(maxsize=4096)
+def prepare_packed(dtype: DType, matrix: tuple[int, int], columns: int) -> Prepared:
+    """The same for a right side that was packed ahead."""
+    size = dtype.itemsize
+    return prepare(dtype, matrix, columns, (matrix[1] * size, size), None, (columns * size, size))
+
+
 on_change(prepare.cache_clear)
+on_change(prepare_packed.cache_clear)
 on_change(prepare_contiguous.cache_clear)
 
 

@@ -29,8 +29,6 @@ from tinytorch.runtime.scratch import scratch_address
 from tinytorch.simd.activation import NONE, RELU
 from tinytorch.simd.product import ACTIVATION_SHIFT
 
-_NO_INDEX = np.empty(0, np.int64)
-
 
 def result_shape(a: Array, b: Array) -> tuple[int, ...]:
     """Return the shape of `a @ b` by numpy.matmul's rules; ValueError naming both shapes if there is none."""
@@ -163,7 +161,7 @@ def run(
     memory = scratch_address(prepared.scratch) if prepared.scratch else 0
     words = workers.address, prepared.tile, prepared.address, memory, activation << ACTIVATION_SHIFT
     if bias is not None and bias.size:
-        return launcher(a.dtype).biased(*words, a, b, c, bias, _NO_INDEX, _NO_INDEX)
+        return launcher(a.dtype).biased(*words, a, b, c, bias)
     return launcher(a.dtype).matrices(*words, a, b, c)
 
 
