@@ -259,7 +259,7 @@ def convolve(
         threads = threads_for(c.size * matrix.shape[1], SERIAL, tiles, threads)
         memory = scratch(threads, min(DEPTH, matrix.shape[1]) * min(PIXELS, pixels), computed)
         flags = (code if dtype in FLOATS else NONE) << ACTIVATION_SHIFT
-        library = kernels(computed)[0]
+        library = kernels(computed)
         _conv2d[computed](
             tiles,
             *(_padded(images, padding, computed), matrix, offsets, flags, c, memory),

@@ -54,13 +54,13 @@ def apply(name: str, x: Array) -> Array:
     source = contiguous(x, computed).reshape(-1)
     result = empty(source.shape, computed)
     tiles = -(-source.size // _BLOCK)
-    kernel = kernels(computed)[0]["finish"]
+    kernel = kernels(computed)["finish"]
     _finish[computed](tiles, source, result, kernel, flags, threads=threads_for(source.size, _SERIAL, tiles))
     return convert(result.reshape(x.shape), x.dtype)
 
 
 def finish_rows(c: Array, bias: Array, activation: int) -> None:
     """Replace the rows of `c` (M, N) by activation(row + bias); `bias` (N,) may be empty."""
-    kernel = kernels(c.dtype)[0]["finish"]
+    kernel = kernels(c.dtype)["finish"]
     threads = threads_for(c.size, _SERIAL, len(c))
     _finish_rows[c.dtype](len(c), c, bias, kernel, activation << ACTIVATION_SHIFT, threads=threads)

@@ -16,20 +16,20 @@ from tinytorch.runtime.intrinsics import call_kernel, load
 
 #: Which loops a product takes: see `ops.plan`.
 BLOCKED, STREAMED, OUTER, DOTTED = range(4)
-#: How an operand comes to the micro-kernel: as it lies, packed ahead, or packed here from rows that are
-#: contiguous, columns that are, or neither.
-DIRECT, PREPACKED, ROWS, COLUMNS, STRIDED = range(5)
+#: How an operand comes to the micro-kernel: as it lies, packed ahead, packed ahead in a half type and widened
+#: here, or packed here from rows that are contiguous, columns that are, or neither.
+DIRECT, PREPACKED, WIDENED, ROWS, COLUMNS, STRIDED = range(6)
 
 #: All that follows from shapes and strides: distances in bytes, `*_item` from one matrix of a stack to the
 #: next; then the blocks, the way of each operand, offsets in the scratch memory, addresses of kernels.
 Plan = namedtuple(
     "Plan",
-    "path rows inner columns size a_row a_column b_row b_column c_row a_item b_item c_item "
+    "path rows inner columns size b_size a_row a_column b_row b_column c_row a_item b_item c_item "
     "tile_rows tile_columns row_tiles column_tiles threads "
     "MC KC NC NR lanes a_way b_way b_panel group "
     "scratch a_memory c_memory "
     "sweep edge thin stream stream_one dots finish "
-    "pack_panels pack_rows pack_transposed pack_strided",
+    "pack_panels pack_b_transposed pack_b_strided widen pack_rows pack_a_transposed pack_a_strided",
 )
 #: What changes from call to call: addresses, and what to do at the end.
 Where = namedtuple("Where", "a b c bias flags memory a_index b_index")
@@ -66,9 +66,9 @@ def pack_b(p, source, depth, columns, target):
         count, corner = min(p.NR, columns - j), source + j * p.b_column
         if p.b_way == COLUMNS:
             groups = p.NR // p.lanes
-            call_kernel(p.pack_transposed, (groups, count, depth, corner, p.b_column, target, line))
+            call_kernel(p.pack_b_transposed, (groups, count, depth, corner, p.b_column, target, line))
         else:
-            call_kernel(p.pack_strided, (depth, count, corner, p.b_row, p.b_column, target, line, p.NR))
+            call_kernel(p.pack_b_strided, (depth, count, corner, p.b_row, p.b_column, target, line, p.NR))
         target += panel
 
 
@@ -80,9 +80,9 @@ def pack_a(p, source, rows, depth, target):
         call_kernel(p.pack_rows, (rows, depth, source, p.a_row, target, line))
     elif p.a_way == COLUMNS:
         groups = -(-depth // p.lanes)
-        call_kernel(p.pack_transposed, (groups, depth, rows, source, p.a_column, target, line))
+        call_kernel(p.pack_a_transposed, (groups, depth, rows, source, p.a_column, target, line))
     else:
-        call_kernel(p.pack_strided, (rows, depth, source, p.a_row, p.a_column, target, line, depth))
+        call_kernel(p.pack_a_strided, (rows, depth, source, p.a_row, p.a_column, target, line, depth))
 
 
 @device_function
@@ -117,13 +117,18 @@ def blocked(p, rows, columns, a, b, c, bias, flags, memory):
             told = (flags if last else 0) | (ACCUMULATE if k > 0 else 0)
             offset = bias + j * p.size if bias != 0 and last else 0
             source = b + k * p.b_row + j * p.b_column
+            ahead = b + j // p.NR * p.b_panel + k * p.NR * p.b_size
             if p.b_way == PREPACKED:
-                right, panel = b + j // p.NR * p.b_panel + k * p.NR * p.size, p.b_panel
+                right, panel = ahead, p.b_panel
             elif p.b_way == DIRECT:
-                right, panel = source, p.NR * p.size
+                right, panel = source, p.NR * p.b_size
             else:
                 right, panel = memory, panel_bytes(p, depth)
-                pack_b(p, source, depth, width, right)
+                if p.b_way == WIDENED:
+                    panels = -(-width // p.NR)
+                    call_kernel(p.widen, (panels, depth * p.NR, ahead, p.b_panel, right, panel))
+                else:
+                    pack_b(p, source, depth, width, right)
             for i in range(0, rows, p.MC):
                 height = min(p.MC, rows - i)
                 left, step = a + i * p.a_row + k * p.a_column, p.a_row
@@ -167,7 +172,7 @@ def dotted(p, rows, columns, a, b, c, bias, flags, memory):
     step = p.b_column
     if p.b_way != DIRECT:  # few columns: turned once into contiguous ones
         step = row_bytes(p, p.inner)
-        call_kernel(p.pack_strided, (columns, p.inner, b, p.b_column, p.b_row, memory, step, p.inner))
+        call_kernel(p.pack_b_strided, (columns, p.inner, b, p.b_column, p.b_row, memory, step, p.inner))
         b = memory
     left, a_row = a, p.a_row
     if rows <= columns:
@@ -201,7 +206,7 @@ def run_tile(tile, thread, p, w):
     if w.a_index != 0:  # a stack: which matrix of each side this product takes
         a += load(w.a_index + 8 * item) * p.a_item
         b += load(w.b_index + 8 * item) * p.b_item
-    if p.b_way == PREPACKED:
+    if p.b_way in (PREPACKED, WIDENED):
         b += j // p.NR * p.b_panel
     else:
         b += j * p.b_column

@@ -12,9 +12,9 @@ import numba
 import numpy as np
 from numba import types
 
-from tinytorch.ops.gemm import PLAN, PREPACKED, WHERE, Where, run_tile
+from tinytorch.ops.gemm import PLAN, PREPACKED, WHERE, WIDENED, Where, run_tile
 from tinytorch.runtime import pool
-from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.arrays import HALVES, DType
 from tinytorch.runtime.compile import compiled, device_function, tile_function
 from tinytorch.runtime.intrinsics import address_of, call_kernel, tuple_at
 
@@ -60,7 +60,7 @@ def suits(x, c):
 @device_function
 def takes_rows(c):
     """Say whether the kernels can write a result: aligned, the numbers of a row next to each other."""
-    return aligned(c) and c.strides[c.ndim - 1] == c.itemsize
+    return aligned(c) and (c.strides[c.ndim - 1] == c.itemsize or c.shape[c.ndim - 1] == 1)
 
 
 def launch_small(sweep, edge, width, a, b, c):
@@ -94,11 +94,16 @@ def fits(p, a, b, c):
     i, j = c.ndim - 2, c.ndim - 1
     if c.shape[i] != p.rows or c.shape[j] != p.columns or a.shape[i] != p.rows or a.shape[j] != p.inner:
         return False
-    if a.strides[i] != p.a_row or a.strides[j] != p.a_column or c.strides[i] != p.c_row:
+    # Where there is one row or column, or none, its distance to the next may be anything.
+    if p.rows > 1 and (a.strides[i] != p.a_row or c.strides[i] != p.c_row):
         return False
-    if p.b_way == PREPACKED:
+    if p.inner > 1 and a.strides[j] != p.a_column:
+        return False
+    if p.b_way in (PREPACKED, WIDENED):
         return True
-    return b.shape[i] == p.inner and b.strides[i] == p.b_row and b.strides[j] == p.b_column
+    if b.shape[i] != p.inner or (p.inner > 1 and b.strides[i] != p.b_row):
+        return False
+    return p.columns <= 1 or b.strides[j] == p.b_column
 
 
 def launch(pool_address, tile_address, plan_address, memory, flags, a, b, c):
@@ -138,12 +143,14 @@ def launch_stacks(pool_address, tile_address, plan_address, memory, flags, a, b,
 class Launcher:
     """The launches for one dtype, compiled as they are asked for. Who calls them answers for the types."""
 
-    def __init__(self, dtype: DType) -> None:
+    def __init__(self, dtype: DType, right: DType) -> None:
         self._number = numba.from_dtype(dtype)
+        self._right = numba.from_dtype(np.dtype(np.uint16) if right in HALVES else right)
         self._kept: list[Any] = []  # the machine code behind the entries
 
     def _entry(self, function: Any, integers: int, dimensions: int, last: tuple[Any, ...] = ()) -> Any:
-        arrays = (types.Array(self._number, dimensions, "A"),) * 3
+        numbers = self._number, self._right, self._number
+        arrays = [types.Array(number, dimensions, "A") for number in numbers]
         signature = types.boolean(*(types.int64,) * integers, *arrays, *last)
         self._kept.append(compiled(signature, function))
         return next(iter(self._kept[-1].overloads.values())).entry_point
@@ -170,9 +177,9 @@ class Launcher:
 
 
 @functools.cache
-def launcher(dtype: DType) -> Launcher:
-    """Return the launches for a dtype."""
-    return Launcher(dtype)
+def launcher(dtype: DType, right: DType) -> Launcher:
+    """Return the launches for a dtype, that of B (half types as the 16 bits they are) told apart."""
+    return Launcher(dtype, right)
 
 
 @functools.cache

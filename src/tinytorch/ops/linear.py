@@ -5,8 +5,9 @@ strided rows nor copies (half types are still widened to float32 at each call); 
 the bytes, and quantizes each row of `x` as it comes.
 """
 
+import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Any
 
@@ -61,6 +62,15 @@ class PackedWeight:
             if array is not None:
                 array.setflags(write=False)
 
+    @functools.cached_property
+    def bits(self) -> Array:
+        """The data as compiled code takes it: half types as the 16 bits they are."""
+        return self.data.view(np.uint16) if self.dtype in HALVES else self.data
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled weight; the panels of another instruction set are laid out anew for this one."""
         self.__dict__.update(state)
@@ -72,6 +82,10 @@ class PackedWeight:
     def nbytes(self) -> int:
         """Bytes that the weight takes, scales included."""
         return self.data.nbytes + (0 if self.scales is None else self.scales.nbytes)
+
+    def unpacked(self) -> Array:
+        """Return a float weight as the (in, out) matrix it was made of."""
+        return unpack(self.data, self.shape)
 
     def __repr__(self) -> str:
         """Show shape, dtype and size."""
@@ -266,7 +280,8 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     A row through a small layer takes ten microseconds; looking at every argument properly took twenty.
     """
     dtype, columns = x.dtype, weight.shape[1]
-    if weight.dtype != dtype or (dtype is not FLOAT32 and dtype is not FLOAT64):
+    narrow = weight.dtype if dtype is FLOAT32 and weight.dtype in HALVES else None
+    if (narrow or weight.dtype) != (narrow or dtype) or (dtype is not FLOAT32 and dtype is not FLOAT64):
         return None
     if x.ndim != 2 or x.shape[1] != weight.shape[0] or not x.size or not columns:
         return None
@@ -279,8 +294,8 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     c = empty((len(x), columns), dtype) if out is None else out
     if type(c) is not ndarray or c.dtype is not dtype or c.ndim != 2 or not c.flags.writeable:
         return None
-    prepared = prepare_packed(dtype, x.shape, columns)
-    return c if run(prepared, x, weight.data, c, bias, ACTIVATIONS[activation]) else None
+    prepared = prepare_packed(dtype, x.shape, columns, narrow)
+    return c if run(prepared, x, weight.bits, c, bias, ACTIVATIONS[activation]) else None
 
 
 def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int, out: Any) -> Array:
@@ -295,12 +310,16 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
     output = Output(out, shape, dtype, computed, (x, bias))
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
-    rows = convert(x, computed).reshape(count, weight.shape[0])
+    rows = contiguous(x, computed).reshape(count, weight.shape[0])
     offsets = or_empty(bias, computed)
     if weight.dtype != INT8:
-        multiply_packed(rows, contiguous(weight.data, computed), offsets, code, buffer)
+        narrow = weight.dtype if computed == FLOAT32 and weight.dtype in HALVES else None
+        panels = (
+            weight.bits if narrow or weight.dtype == computed else pack(convert(weight.unpacked(), computed))
+        )
+        multiply_packed(rows, panels, offsets, code, buffer, narrow)
     else:
         assert weight.scales is not None
-        codes, scales = quantization.quantize_calibrated(contiguous(rows, computed), axis=0, name="x")
+        codes, scales = quantization.quantize_calibrated(rows, axis=0, name="x")
         product_int8(codes, weight.data, scales, weight.scales, offsets, code, buffer)
     return output.take()

@@ -186,8 +186,8 @@ def _small(dtype: DType) -> Any:
     """Return what multiplies small matrices of a dtype, made when it is first called."""
 
     def first(a: Array, b: Array, c: Array) -> bool:
-        code, _ = kernels(dtype)
-        entry = launcher(dtype).small
+        code = kernels(dtype)
+        entry = launcher(dtype, dtype).small
         _SMALL[dtype] = partial(entry, code["direct"], code["direct_edge"], tile(chosen(), dtype)[1])
         return _SMALL[dtype](a, b, c)
 

@@ -1,9 +1,7 @@
 """Weights laid out ahead as the micro-kernel reads them: panels, each NR columns wide and contiguous."""
 
-import numpy as np
-
-from tinytorch.ops.plan import kernels
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, Array, DType, compute_dtype, convert, empty
+from tinytorch.ops.plan import packing
+from tinytorch.runtime.arrays import Array, DType, compute_dtype, contiguous, empty
 from tinytorch.simd.target import chosen, tile
 
 
@@ -13,22 +11,17 @@ def panel_width(dtype: DType) -> int:
 
 
 def pack(weight: Array) -> Array:
-    """Lay a (K, N) float matrix out as (panels, K * NR); columns past N are zeros."""
+    """Lay a (K, N) float matrix out as (panels, K * NR) of its dtype; columns past N are zeros."""
     inner, columns = weight.shape
-    width, computed = panel_width(weight.dtype), compute_dtype(weight.dtype)
-    panels = empty((-(-columns // width), inner * width), computed)
+    width, dtype = panel_width(weight.dtype), weight.dtype
+    panels = empty((-(-columns // width), inner * width), dtype)
     if panels.size:
-        source = convert(weight, computed)
-        if source.strides[1] != source.itemsize or not source.flags.aligned:
-            source = np.ascontiguousarray(source)
-        _, packing = kernels(computed)
-        packing.call(
-            "panels",
-            *(inner, columns, source.ctypes.data, source.strides[0]),
-            panels.ctypes.data,
-            panels.strides[0],
+        source = contiguous(weight, dtype)
+        packing(dtype, computed=compute_dtype(dtype)).call(
+            *("panels", inner, columns, source.ctypes.data, source.strides[0]),
+            *(panels.ctypes.data, panels.strides[0]),
         )
-    return convert(panels, weight.dtype) if weight.dtype in (FLOAT16, BFLOAT16) else panels
+    return panels
 
 
 def unpack(panels: Array, shape: tuple[int, int]) -> Array:

@@ -7,6 +7,7 @@ the shapes alone, so a result is bitwise the same on any number of threads.
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from tinytorch.ops.gemm import (
     ROWS,
     STREAMED,
     STRIDED,
+    WIDENED,
     Plan,
 )
 from tinytorch.ops.launch import launcher, tile_callback
@@ -39,12 +41,17 @@ SERIAL = 500_000
 #: Rows up to which B is streamed rather than packed: packing costs about as much as a few rows of work.
 #: 8 x 4096 x 4096: 40 GFLOP/s streamed against 27 packed by NumPy; at 16 rows both reach 45 (Zen 3).
 STREAM_ROWS = 16
+#: The same for a B that comes from memory.
+STREAM_ROWS_FAR = 12
 #: Rows up to which a B that nearly fits in L2 is read as it lies, without packing, if its rows begin at the
 #: same place in a cache line (33 x 17 x 4095, where they do not: 45 GFLOP/s, packed 64).
 DIRECT_ROWS = 96
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in long rows (6% at 32 x 4096 x 4096).
 FEW_ROWS = 128
+#: Rows beyond which half types packed ahead are widened block by block, rather than for each use: widening in
+#: the micro-kernel costs it a fifth of its speed (1024^3), and once a block costs what a row or two do.
+WIDEN_ROWS = 16
 #: Up to this depth a product is an outer one: it is the writing of C that counts, so C is written row by row.
 OUTER_DEPTH = 4
 #: Rows up to which columns of B that are contiguous are multiplied as they lie, by dot products.
@@ -62,18 +69,19 @@ class Strides(NamedTuple):
 class Prepared:
     """A plan as compiled code reads it, and what a launch needs beside it."""
 
-    __slots__ = ("address", "at_once", "scratch", "threads", "tile", "words")
+    __slots__ = ("address", "at_once", "launcher", "scratch", "threads", "tile", "words")
 
-    def __init__(self, plan: Plan, dtype: DType) -> None:
+    def __init__(self, plan: Plan, dtype: DType, right: DType) -> None:
         self.words = np.array(plan, np.int64)
         self.address: int = self.words.ctypes.data
         self.tile: int = tile_callback().address  # of the compiled function of one tile
+        self.launcher = launcher(dtype, right)
         self.threads = plan.threads
         self.scratch = plan.scratch * plan.threads  # bytes
         #: `at_once(a, b, c)` runs it where neither threads nor memory are needed.
         self.at_once: Callable[..., bool] | None = None
         if self.threads == 1 and not self.scratch:
-            self.at_once = partial(launcher(dtype).matrices, 0, self.tile, self.address, 0, 0)
+            self.at_once = partial(self.launcher.matrices, 0, self.tile, self.address, 0, 0)
 
 
 @functools.cache
@@ -89,9 +97,14 @@ def _way(strides: Strides, size: int) -> int:
     return COLUMNS if strides.row == size else STRIDED
 
 
-def kernels(dtype: DType) -> tuple[Library, Library]:
-    """Return the kernels for a dtype, built if this is the first time."""
-    return library(product_kernels, dtype), library(packing_kernels, dtype)
+def kernels(dtype: DType, right: DType | None = None) -> Library:
+    """Return the micro-kernels for A and C of a dtype and B of the same or a half type."""
+    return library(product_kernels, dtype, right or dtype)
+
+
+def packing(dtype: DType, given: DType | None = None, computed: DType | None = None) -> Library:
+    """Return what packs to a dtype, from it or a half type, panels as products in `computed` need them."""
+    return library(packing_kernels, dtype, given or dtype, tile(chosen(), computed or dtype)[1])
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,95 +113,50 @@ def prepare(
     matrix: tuple[int, int],
     columns: int,
     a: tuple[int, ...],
-    b: tuple[int, ...] | None,  # None: packed ahead
+    b: tuple[int, ...] | None,
     c: tuple[int, ...],
     batch: int = 1,
     threads: int | None = None,
+    right: DType | None = None,
 ) -> Prepared:
-    """Decide how to multiply a matrix of this shape by one of so many columns, `batch` times."""
-    rows, inner = matrix
-    a, b, c = Strides(*a), None if b is None else Strides(*b), Strides(*c)
-    size = dtype.itemsize
-    MR, NR = tile(chosen(), dtype)
-    lanes = chosen().lanes(dtype)
-    _, l2, l3 = cache_bytes()
-    a_way = _way(a, size)
-    b_way = PREPACKED if b is None else _way(b, size)
-    if columns == 1 and b is not None and b.row == size:
-        b_way = COLUMNS  # a vector: it is both
-    b_bytes = inner * columns * size
-    path = BLOCKED
-    streams = STREAM_ROWS if b_bytes <= l3 else STREAM_ROWS * 3 // 4
-    if b_way == ROWS and a_way == ROWS and columns >= NR and 0 < inner:
-        path = OUTER if inner <= OUTER_DEPTH else STREAMED if rows <= streams else BLOCKED
-    elif (b_way == COLUMNS and a_way == ROWS and rows <= DOT_ROWS and inner >= lanes) or (
-        b_way != PREPACKED and a_way == ROWS and columns <= lanes // 2 and inner >= lanes
-    ):
-        path = DOTTED
-    MC, KC, NC = _blocks(rows, inner, MR, NR, size)
-    if path == BLOCKED:
-        if b_way == ROWS and rows <= DIRECT_ROWS and b_bytes <= l2 * 5 // 4 and b.row % LINE == 0:
-            b_way = DIRECT
-        if a_way == ROWS and (rows <= FEW_ROWS or columns <= 256 or rows * inner * size <= 2 * l2):
-            a_way = DIRECT
-        if rows <= FEW_ROWS and b_way != PREPACKED:
-            room = l2 * 3 // 8 if b_bytes <= l3 // 8 else l3 // 4
-            NC = max(1, room // (KC * size) // NR) * NR
-    elif path == STREAMED:
-        a_way = DIRECT if rows <= 4 else ROWS
-    elif path == OUTER:
-        a_way = DIRECT
-    else:
-        a_way = DIRECT
-        b_way = DIRECT if b_way == COLUMNS else STRIDED
-    work = batch * rows * inner * columns
-    limit = get_num_threads() if threads is None else threads
-    if work < SERIAL:
-        limit = 1
-    tile_rows, tile_columns = _cut(rows, columns, limit, work, batch, path, MR, NR, size)
-    row_tiles, column_tiles = -(-rows // tile_rows), -(-columns // tile_columns)
-    tiles = batch * row_tiles * column_tiles
-    limit = max(1, min(limit, tiles))
-    NC = -(-tile_columns // -(-tile_columns // NC))
-    NC = -(-NC // NR) * NR
-    # Scratch memory of a thread: a block of B, a block of A, sums.
-    b_memory = a_memory = c_memory = 0
-    a_rows = -(-(inner if path == STREAMED else KC) // lanes) * lanes * size + lanes * size
-    if path == BLOCKED:
-        if b_way not in (DIRECT, PREPACKED):
-            b_memory = NC // NR * (KC * NR * size + LINE)
-        if a_way != DIRECT:
-            a_memory = min(MC, tile_rows) * a_rows
-    elif path == STREAMED:
-        if a_way != DIRECT:
-            a_memory = rows * a_rows
-        apart = rows == 1 or (rows <= 4 and c.row % 4096)
-        c_memory = 0 if apart else rows * (-(-tile_columns // lanes) + 1) * lanes * size
-    elif path == DOTTED and b_way != DIRECT:
-        b_memory = tile_columns * (-(-inner // lanes) * lanes + lanes) * size
-    b_memory, a_memory, c_memory = (-(-x // LINE) * LINE for x in (b_memory, a_memory, c_memory))
-    scratch = b_memory + a_memory + c_memory
-    code, pack = kernels(dtype)
-    single = rows == 1 or path == OUTER
-    group = THIN_PANELS.get(rows, 1) if b_way == PREPACKED else 1
-    right = Strides(NR * size, size) if b is None else b
+    """Decide how to multiply a matrix of this shape by one of so many columns, `batch` times.
+
+    `a`, `b` and `c` are the strides of the arrays; None for `b` says that it was packed ahead. `right` is the
+    dtype of B where it is a narrower one than `dtype`, that of A and C.
+    """
+    p = Problem.of(dtype, matrix, columns, Strides(*a), b and Strides(*b), Strides(*c), batch, right or dtype)
+    path, a_way, b_way = _route(p)
+    MC, KC, NC = _blocks(p, path, b_way)
+    limit = 1 if p.work < SERIAL else get_num_threads() if threads is None else threads
+    tile_rows, tile_columns = _cut(p, path, limit)
+    row_tiles, column_tiles = -(-p.rows // tile_rows), -(-columns // tile_columns)
+    NC = -(-tile_columns // -(-tile_columns // NC))  # blocks of equal size: the last must not be a sliver
+    NC = -(-NC // p.NR) * p.NR
+    memory = _memory(p, path, a_way, b_way, tile_rows, tile_columns, MC, KC, NC)
+    b_memory, a_memory, c_memory = (-(-size // LINE) * LINE for size in memory)
+    # What is packed here is widened on the way; only what is read as it lies is widened for each use.
+    code = kernels(dtype, dtype if b_way in (ROWS, COLUMNS, STRIDED, WIDENED) else p.right)
+    pack_a, pack_b = packing(dtype), packing(dtype, p.right)
+    single = p.rows == 1 or path == OUTER
+    group = THIN_PANELS.get(p.rows, 1) if b_way == PREPACKED else 1
+    source = "direct" if b_way == DIRECT else "packed"
     plan = Plan(
-        path=path, rows=rows, inner=inner, columns=columns, size=size,
-        a_row=a.row, a_column=a.column, b_row=right.row, b_column=right.column, c_row=c.row,
-        a_item=a.item, b_item=right.item, c_item=c.item,
+        path=path, rows=p.rows, inner=p.inner, columns=columns, size=p.size, b_size=p.right.itemsize,
+        a_row=p.a.row, a_column=p.a.column, b_row=p.b.row, b_column=p.b.column, c_row=p.c.row,
+        a_item=p.a.item, b_item=p.b.item, c_item=p.c.item,
         tile_rows=tile_rows, tile_columns=tile_columns, row_tiles=row_tiles, column_tiles=column_tiles,
-        threads=limit, MC=MC, KC=KC, NC=NC, NR=NR, lanes=lanes, a_way=a_way, b_way=b_way,
-        b_panel=inner * NR * size, group=group,
-        scratch=scratch, a_memory=b_memory, c_memory=b_memory + a_memory if c_memory else -1,
-        sweep=code["direct" if b_way == DIRECT else "packed"],
-        edge=code["direct_edge" if b_way == DIRECT else "packed_edge"],
-        thin=code[f"thin{rows}"] if group > 1 else 0,
+        threads=max(1, min(limit, batch * row_tiles * column_tiles)),
+        MC=MC, KC=KC, NC=NC, NR=p.NR, lanes=p.lanes,
+        a_way=a_way, b_way=b_way, b_panel=p.inner * p.NR * p.right.itemsize, group=group,
+        scratch=b_memory + a_memory + c_memory,
+        a_memory=b_memory, c_memory=b_memory + a_memory if c_memory else -1,
+        sweep=code[source], edge=code[f"{source}_edge"], thin=code[f"thin{p.rows}"] if group > 1 else 0,
         stream=code["axpy4" if single else "stream4"], stream_one=code["axpy1" if single else "stream1"],
-        dots=code["dots"], finish=code["finish"],
-        pack_panels=pack["panels"], pack_rows=pack["rows"],
-        pack_transposed=pack["transposed"], pack_strided=pack["strided"],
+        dots=code["dots"], finish=code["finish"], pack_panels=pack_b["panels"],
+        pack_b_transposed=pack_b["transposed"], pack_b_strided=pack_b["strided"],
+        widen=pack_b["rows"], pack_rows=pack_a["rows"], pack_a_transposed=pack_a["transposed"], pack_a_strided=pack_a["strided"],
     )  # fmt: skip
-    return Prepared(plan, dtype)
+    return Prepared(plan, dtype, p.right)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -200,19 +168,94 @@ def prepare_contiguous(dtype: DType, matrix: tuple[int, int], columns: int) -> P
 
 
 @functools.lru_cache(maxsize=4096)
-def prepare_packed(dtype: DType, matrix: tuple[int, int], columns: int) -> Prepared:
+def prepare_packed(
+    dtype: DType, matrix: tuple[int, int], columns: int, right: DType | None = None
+) -> Prepared:
     """The same for a right side that was packed ahead."""
     size = dtype.itemsize
-    return prepare(dtype, matrix, columns, (matrix[1] * size, size), None, (columns * size, size))
+    a, c = (matrix[1] * size, size), (columns * size, size)
+    return prepare(dtype, matrix, columns, a, None, c, right=right)
 
 
-on_change(prepare.cache_clear)
-on_change(prepare_packed.cache_clear)
-on_change(prepare_contiguous.cache_clear)
+for _cached in (prepare, prepare_contiguous, prepare_packed):
+    on_change(_cached.cache_clear)
 
 
-def _blocks(rows: int, inner: int, MR: int, NR: int, size: int) -> tuple[int, int, int]:
-    """Return MC, KC and NC, the cache blocks, for a register tile and numbers of `size` bytes.
+@dataclass(frozen=True)
+class Problem:
+    """What a plan is made for, and the register tile it is made with."""
+
+    rows: int
+    inner: int
+    columns: int
+    batch: int
+    size: int  # bytes of a number of A and C
+    right: DType  # of B
+    a: Strides
+    b: Strides
+    c: Strides
+    packed: bool  # B was packed ahead
+    MR: int
+    NR: int
+    lanes: int
+
+    @classmethod
+    def of(
+        cls,
+        dtype: DType,
+        matrix: tuple[int, int],
+        columns: int,
+        a: Strides,
+        b: Strides | None,
+        c: Strides,
+        batch: int,
+        right: DType,
+    ) -> "Problem":
+        """Add what follows from the dtype."""
+        MR, NR = tile(chosen(), dtype)
+        size = dtype.itemsize
+        packed, b = b is None, b or Strides(NR * right.itemsize, right.itemsize)
+        return cls(*matrix, columns, batch, size, right, a, b, c, packed, MR, NR, chosen().lanes(dtype))
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of all products together."""
+        return self.batch * self.rows * self.inner * self.columns
+
+    @property
+    def b_bytes(self) -> int:
+        """The size of one right side."""
+        return self.inner * self.columns * self.right.itemsize
+
+
+def _route(p: Problem) -> tuple[int, int, int]:
+    """Return the path that a product takes, and how A and B come to the micro-kernels."""
+    _, l2, l3 = cache_bytes()
+    a_way = _way(p.a, p.size)
+    b_way = PREPACKED if p.packed else _way(p.b, p.right.itemsize)
+    if p.columns == 1 and p.b.row == p.right.itemsize and not p.packed:
+        b_way = COLUMNS  # one column is a row as well
+    if a_way == ROWS and b_way == ROWS and p.columns >= p.NR and p.inner:
+        if p.inner <= OUTER_DEPTH:
+            return OUTER, DIRECT, DIRECT
+        if p.rows <= (STREAM_ROWS if p.b_bytes <= l3 else STREAM_ROWS_FAR):
+            return STREAMED, DIRECT if p.rows <= 4 else ROWS, DIRECT
+    if a_way == ROWS and not p.packed and p.inner >= p.lanes:
+        if b_way == COLUMNS and p.rows <= DOT_ROWS:
+            return DOTTED, DIRECT, DIRECT
+        if p.columns <= p.lanes // 2:
+            return DOTTED, DIRECT, DIRECT if b_way == COLUMNS else STRIDED
+    if b_way == ROWS and p.rows <= DIRECT_ROWS and p.b_bytes <= l2 * 5 // 4 and p.b.row % LINE == 0:
+        b_way = DIRECT
+    if b_way == PREPACKED and p.right.itemsize < p.size and p.rows > WIDEN_ROWS:
+        b_way = WIDENED
+    if a_way == ROWS and (p.rows <= FEW_ROWS or p.columns <= 256 or p.rows * p.inner * p.size <= 2 * l2):
+        a_way = DIRECT
+    return BLOCKED, a_way, b_way
+
+
+def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
+    """Return MC, KC and NC, the cache blocks.
 
     A panel of B (KC x NR) fills three quarters of L1, the block of A (MC x KC) a quarter of L2, the block of
     B (KC x NC) a sixteenth of L3. On a Zen 3 (32 KB, 512 KB, 32 MB) halves of L1 and L2 and an eighth of L3
@@ -220,37 +263,69 @@ def _blocks(rows: int, inner: int, MR: int, NR: int, size: int) -> tuple[int, in
     what counts is that C is read and written seldom: KC = 512.
     """
     l1, l2, l3 = cache_bytes()
-    KC = l1 * 3 // 4 // (NR * size)
+    KC = l1 * 3 // 4 // (p.NR * p.size)
     if KC < 192:
         KC = 512
-    MC = max(1, l2 // 4 // (KC * size) // MR) * MR
-    NC = max(1, l3 // 16 // (KC * size) // NR) * NR
+    MC = max(1, l2 // 4 // (KC * p.size) // p.MR) * p.MR
+    room = l3 // 16
+    if p.rows <= FEW_ROWS and path == BLOCKED and b_way != PREPACKED:
+        room = l2 * 3 // 8 if p.b_bytes <= l3 // 8 else l3 // 4
     # Blocks of equal size: the last must not be a sliver.
-    KC = -(-inner // -(-inner // KC)) if inner else KC
-    KC = min(max(inner, 1), -(-KC // UNROLL) * UNROLL)
-    MC = -(-rows // -(-rows // MC)) if rows else MC
-    return -(-MC // MR) * MR, KC, NC
+    KC = -(-p.inner // -(-p.inner // KC)) if p.inner else KC
+    KC = min(max(p.inner, 1), -(-KC // UNROLL) * UNROLL)
+    MC = -(-p.rows // -(-p.rows // MC)) if p.rows else MC
+    return -(-MC // p.MR) * p.MR, KC, max(1, room // (KC * p.size) // p.NR) * p.NR
 
 
-def _cut(
-    rows: int, columns: int, threads: int, work: int, batch: int, path: int, MR: int, NR: int, size: int
-) -> tuple[int, int]:
+def _cut(p: Problem, path: int, threads: int) -> tuple[int, int]:
     """Return the rows and columns of a tile, the part of C that one thread does at a time."""
-    rows, columns = max(rows, 1), max(columns, 1)
+    rows, columns = max(p.rows, 1), max(p.columns, 1)
     # Several tiles a thread even out a slow thread, but each reads all of A: only where tiles stay large.
-    wanted = threads * (1 if work < 1 << 25 else 2)
-    wanted = -(-wanted // batch)
+    wanted = -(-threads * (1 if p.work < 1 << 25 else 2) // p.batch)
     if path == STREAMED:  # the sums come and go: they stay in a quarter of L2
-        wanted = max(wanted, -(-rows * columns * size // (cache_bytes()[1] // 4)))
+        wanted = max(wanted, -(-rows * columns * p.size // (cache_bytes()[1] // 4)))
     if wanted <= 1:
         return rows, columns
-    if (path == BLOCKED and rows >= 4 * columns) or (path == DOTTED and rows > columns):
+    if (path == BLOCKED and rows >= 4 * columns) or (path in (OUTER, DOTTED) and rows >= columns):
         height = -(-rows // wanted)
-        return -(-height // MR) * MR, columns
-    panels = -(-columns // NR)
-    width = -(-panels // wanted) * NR
+        return -(-height // p.MR) * p.MR, columns
+    panels = -(-columns // p.NR)
+    width = -(-panels // wanted) * p.NR
     columns_cut = -(-columns // width)
     if columns_cut >= threads or path == STREAMED:
         return rows, width
     height = -(-rows // -(-wanted // columns_cut))
-    return -(-height // MR) * MR, width
+    return -(-height // p.MR) * p.MR, width
+
+
+def _memory(
+    p: Problem,
+    path: int,
+    a_way: int,
+    b_way: int,
+    tile_rows: int,
+    tile_columns: int,
+    MC: int,
+    KC: int,
+    NC: int,
+) -> tuple[int, int, int]:
+    """Return the bytes that a thread needs for a block of B, a block of A, and sums: see `ops.gemm`."""
+
+    def row(count: int) -> int:
+        return (-(-count // p.lanes) + 1) * p.lanes * p.size
+
+    b_memory = a_memory = c_memory = 0
+    if path == BLOCKED:
+        if b_way not in (DIRECT, PREPACKED):
+            b_memory = NC // p.NR * (KC * p.NR * p.size + LINE)
+        if a_way != DIRECT:
+            a_memory = min(MC, tile_rows) * row(KC)
+    elif path == STREAMED:
+        if a_way != DIRECT:
+            a_memory = p.rows * row(p.inner)
+        # A few rows are summed in place, unless they lie where the CPU takes a load for a store's.
+        if p.rows > 4 or (p.rows > 1 and p.c.row % 4096 == 0):
+            c_memory = p.rows * row(tile_columns)
+    elif path == DOTTED and b_way != DIRECT:
+        b_memory = tile_columns * row(p.inner)
+    return b_memory, a_memory, c_memory

@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.ops.launch import launcher
-from tinytorch.ops.plan import Prepared, prepare
+from tinytorch.ops.plan import Prepared, prepare, prepare_packed
 from tinytorch.runtime import pool
 from tinytorch.runtime.arrays import (
+    FLOAT32,
     FLOATS,
+    HALVES,
     Array,
     DType,
     Output,
     common_dtype,
     compute_dtype,
     contiguous,
-    convert,
     empty,
     or_empty,
 )
-from tinytorch.runtime.scratch import scratch_address
+from tinytorch.runtime.scratch import scratch_address, widened
 from tinytorch.simd.activation import NONE, RELU
 from tinytorch.simd.product import ACTIVATION_SHIFT
 
@@ -77,10 +77,8 @@ def stacks(a: Array, b: Array, computed: DType | None = None) -> Stacks:
     computed = compute_dtype(dtype) if computed is None else computed
     left, right = _folded(contiguous(a, computed), contiguous(b, computed))
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    indices = (
-        _which(x.shape[:-2], batch) if x.ndim > 2 else ONLY.repeat(math.prod(batch)) for x in (left, right)
-    )
-    return Stacks(_stack(left), _stack(right), *indices, shape, dtype)
+    a_index, b_index = (_which(x.shape[:-2], batch) for x in (left, right))
+    return Stacks(_stack(left), _stack(right), a_index, b_index, shape, dtype)
 
 
 def _folded(a: Array, b: Array) -> tuple[Array, Array]:
@@ -107,18 +105,23 @@ def product(
     shape, dtype = result_shape(a, b), common_dtype(a=a, b=b)
     computed = compute_dtype(dtype)
     output = Output(out, shape, dtype, computed, (a, b, bias))
-    left, right = _folded(convert(a, computed), convert(b, computed))
+    # A half type on the right is widened as it is loaded: no copy, and half the bytes to move.
+    narrow = computed == FLOAT32 and b.dtype in HALVES
+    left, right = _folded(
+        widened("left", a, computed), b.view(np.uint16) if narrow else widened("right", b, computed)
+    )
+    narrow_dtype = b.dtype if narrow else None
     offsets = or_empty(bias, computed)
     # An integer is no number until it is cut to its own type.
     fused = activation if dtype in FLOATS else NONE
     if left.ndim == right.ndim == 2:
         c = output.buffer.reshape(left.shape[0], right.shape[1])
-        multiply(left, right, offsets, fused, c, threads)
+        multiply(left, right, offsets, fused, c, threads, narrow_dtype)
     else:
         c = _stack(
             output.buffer.reshape(*shape[: max(left.ndim, right.ndim) - 2], left.shape[-2], right.shape[-1])
         )
-        multiply_stacks(left, right, offsets, fused, c, threads)
+        multiply_stacks(left, right, offsets, fused, c, threads, narrow_dtype)
     return finish_integers(activation, output.take())
 
 
@@ -129,26 +132,47 @@ def finish_integers(activation: int, result: Array) -> Array:
     return result
 
 
-def multiply(a: Array, b: Array, bias: Array, activation: int, c: Array, threads: int | None = None) -> None:
-    """Write activation(a @ b + bias) to `c`: 2-D arrays of one dtype and any strides; `bias` may be empty."""
+def multiply(
+    a: Array,
+    b: Array,
+    bias: Array,
+    activation: int,
+    c: Array,
+    threads: int | None = None,
+    narrow: DType | None = None,
+) -> None:
+    """Write activation(a @ b + bias) to `c`: 2-D arrays of any strides; `bias` may be empty.
+
+    All are of one dtype, or `b` holds the bits of a half type, `narrow`.
+    """
     if c.size == 0:
         return
-    prepared = prepare(a.dtype, a.shape, c.shape[1], a.strides, b.strides, c.strides, 1, threads)
+    prepared = prepare(
+        *(a.dtype, (a.shape[0], a.shape[1]), c.shape[1]),
+        *(a.strides, b.strides, c.strides, 1, threads, narrow),
+    )
     if not run(prepared, a, b, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
-        multiply(contiguous(a, a.dtype), contiguous(b, b.dtype), bias.copy(), activation, fresh, threads)
+        multiply(*_anew(a, b, bias), activation, fresh, threads, narrow)
         c[...] = fresh
 
 
-def multiply_packed(a: Array, panels: Array, bias: Array, activation: int, c: Array) -> None:
-    """Write activation(a @ weight + bias) to `c`, with the weight packed by `pack`."""
+def multiply_packed(
+    a: Array, panels: Array, bias: Array, activation: int, c: Array, narrow: DType | None = None
+) -> None:
+    """Write activation(a @ weight + bias) to `c`, with the weight packed by `ops.packed`; `a` contiguous."""
     if c.size == 0:
         return
-    prepared = prepare(a.dtype, a.shape, c.shape[1], a.strides, None, c.strides)
+    prepared = prepare_packed(a.dtype, (a.shape[0], a.shape[1]), c.shape[1], narrow)
     if not run(prepared, a, panels, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
-        multiply_packed(contiguous(a, a.dtype), panels.copy(), bias.copy(), activation, fresh)
+        multiply_packed(*_anew(a, panels, bias), activation, fresh, narrow)
         c[...] = fresh
+
+
+def _anew(*arrays: Array) -> list[Array]:
+    """Return copies that suit every kernel: aligned, contiguous, apart from all else."""
+    return [np.array(array, order="C") for array in arrays]
 
 
 def run(
@@ -161,31 +185,35 @@ def run(
     memory = scratch_address(prepared.scratch) if prepared.scratch else 0
     words = workers.address, prepared.tile, prepared.address, memory, activation << ACTIVATION_SHIFT
     if bias is not None and bias.size:
-        return launcher(a.dtype).biased(*words, a, b, c, bias)
-    return launcher(a.dtype).matrices(*words, a, b, c)
+        return prepared.launcher.biased(*words, a, b, c, bias)
+    return prepared.launcher.matrices(*words, a, b, c)
 
 
 def multiply_stacks(
-    a: Array, b: Array, bias: Array, activation: int, c: Array, threads: int | None = None
+    a: Array,
+    b: Array,
+    bias: Array,
+    activation: int,
+    c: Array,
+    threads: int | None = None,
+    narrow: DType | None = None,
 ) -> None:
     """Write activation(a @ b + bias) to `c` (batch, M, N), `a` and `b` stacks that broadcast."""
     if c.size == 0:
         return
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     left, right = _stack(a), _stack(b)
-    prepared = prepare(
-        *(a.dtype, left.shape[1:], c.shape[2]),
-        *((*x.strides[1:], x.strides[0]) for x in (left, right, c)),
-        *(len(c), threads),
-    )
+    strides = [(*x.strides[1:], x.strides[0]) for x in (left, right, c)]
+    matrix = (left.shape[1], left.shape[2])
+    prepared = prepare(left.dtype, matrix, c.shape[2], *strides, len(c), threads, narrow)
     indices = _which(a.shape[:-2], batch), _which(b.shape[:-2], batch)
     workers = pool.current()
     workers.ready(prepared.threads)
     memory = scratch_address(prepared.scratch)
     words = workers.address, prepared.tile, prepared.address, memory, activation << ACTIVATION_SHIFT
-    if not launcher(a.dtype).stacks(*words, left, right, c, bias, *indices):
+    if not prepared.launcher.stacks(*words, left, right, c, bias, *indices):
         fresh = empty(c.shape, c.dtype)
-        multiply_stacks(*(contiguous(x, x.dtype) for x in (a, b)), bias.copy(), activation, fresh, threads)
+        multiply_stacks(*_anew(a, b, bias), activation, fresh, threads, narrow)
         c[...] = fresh
 
 

@@ -211,7 +211,12 @@ class Output:
             if flags.c_contiguous and flags.aligned:
                 self.buffer = self._target
                 return
-        self.buffer = empty(shape, computed)
+        if computed == dtype:
+            self.buffer = empty(shape, computed)
+        else:
+            from tinytorch.runtime.scratch import temporary
+
+            self.buffer = temporary("result", shape, computed)
 
     def take(self) -> Array:
         """Return the result, converted, in `out` if there is one."""

@@ -17,13 +17,14 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT64, DType
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, HALVES, INT64, DType
 from tinytorch.simd.target import Target
 
 _I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 _POINTER = _I8.as_pointer()
-_SCALARS = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT64: _I64}
-_NAMES = {FLOAT32: "f32", FLOAT64: "f64", INT64: "i64"}
+#: Half types are moved as the bits they are, and widened to compute: `Vectors.load_from`.
+_SCALARS = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT64: _I64, FLOAT16: _I16, BFLOAT16: _I16}
+_NAMES = {FLOAT32: "f32", FLOAT64: "f64", INT64: "i64", FLOAT16: "i16", BFLOAT16: "i16"}
 #: Bits of the fraction, and the pattern of 1.0.
 _FRACTION = {FLOAT32: (23, 0x3F800000), FLOAT64: (52, 0x3FF0000000000000)}
 
@@ -148,7 +149,7 @@ class Vectors:
         self.dtype = dtype
         self.lanes = lanes
         self.bytes = lanes * dtype.itemsize
-        self.floating = dtype != INT64
+        self.floating = dtype in (FLOAT32, FLOAT64)
         self.scalar = _SCALARS[dtype]
         self.type = ir.VectorType(self.scalar, lanes)
         self._name = f"v{lanes}{_NAMES[dtype]}"
@@ -169,6 +170,19 @@ class Vectors:
             return Value(code, code.builder.load(code.pointer(address, self.type), align=align))
         arguments = (address.ir, ir.Constant(_I32, align), mask.ir, ir.Constant(self.type, None))
         return code.call(f"llvm.masked.load.{self._name}.p0", self.type, *arguments)
+
+    def load_from(self, source: "Vectors", address: Value, mask: Value | None = None) -> Value:
+        """Load a vector that lies in memory as `source` says, a half type or this one, and widen it."""
+        value = source.load(address, mask)
+        if source.dtype == self.dtype:
+            return value
+        builder = self.code.builder
+        if source.dtype == FLOAT16:
+            halves = builder.bitcast(value.ir, ir.VectorType(ir.HalfType(), self.lanes))
+            return Value(self.code, builder.fpext(halves, self.type))
+        # A bfloat16 is the upper half of the float32 of the same value.
+        bits = Value(self.code, builder.zext(value.ir, ir.VectorType(_I32, self.lanes))) << 16
+        return Value(self.code, builder.bitcast(bits.ir, self.type))
 
     def store(
         self, value: Value, address: Value, mask: Value | None = None, stream: bool = False, align: int = 0
@@ -209,6 +223,15 @@ class Vectors:
             return a * b + c
         return self.code.call(f"llvm.fma.{self._name}", self.type, a.ir, b.ir, c.ir)
 
+    def widen(self, value: Value) -> list[Value]:
+        """Return floats as float64, in as many vectors as they then take."""
+        if self.dtype == FLOAT64:
+            return [value]
+        half = self.lanes // 2
+        kind = ir.VectorType(_SCALARS[FLOAT64], half)
+        parts = [self.shuffle(value, value, list(range(k, k + half))) for k in (0, half)]
+        return [Value(self.code, self.code.builder.fpext(part.ir, kind)) for part in parts]
+
     def power_of_two(self, shifted: Value) -> Value:
         """Return 2^n for a number whose low bits hold n, by putting n where the exponent is."""
         bits, one = _FRACTION[self.dtype]
@@ -244,15 +267,6 @@ class Vectors:
             upper = list(range(lanes, 2 * lanes)) + list(range(self.lanes - lanes))
             value = value + self.shuffle(value, value, upper)
         return Value(self.code, self.code.builder.extract_element(value.ir, ir.Constant(_I32, 0)))
-
-    def zero_number(self) -> Value:
-        """Return a single zero."""
-        return Value(self.code, ir.Constant(self.scalar, 0))
-
-    def load_number(self, address: Value) -> Value:
-        """Load a single number."""
-        pointer = self.code.pointer(address, self.scalar)
-        return Value(self.code, self.code.builder.load(pointer, align=self.dtype.itemsize))
 
     def store_number(self, number: Value, address: Value) -> None:
         """Store a single number."""
@@ -298,9 +312,9 @@ class Code:
         """Return a variable that holds `value` at first."""
         return Variable(value)
 
-    def vectors(self, dtype: DType) -> Vectors:
-        """Return the target's vectors of a dtype."""
-        return Vectors(self, dtype, self.target.lanes(dtype))
+    def vectors(self, dtype: DType, lanes: int = 0) -> Vectors:
+        """Return vectors of a dtype, by default the target's; half types have as many lanes as float32."""
+        return Vectors(self, dtype, lanes or self.target.lanes(FLOAT32 if dtype in HALVES else dtype))
 
     def integer(self, number: int) -> Value:
         """Return an integer constant."""

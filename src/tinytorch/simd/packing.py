@@ -10,22 +10,24 @@ from collections.abc import Mapping
 from tinytorch.runtime.arrays import DType
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value
-from tinytorch.simd.target import Target, tile
+from tinytorch.simd.target import Target
 
 
-def packing_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
-    """Return the kernels that pack operands of a dtype."""
+def packing_kernels(target: Target, dtype: DType, given: DType, width: int) -> Mapping[str, Kernel]:
+    """Return the kernels that pack to a dtype from the same or a half type, B into panels of `width` columns."""
     return {
-        "panels": Kernel(6, lambda code, *arguments: panels(code, dtype, *arguments)),
-        "rows": Kernel(6, lambda code, *arguments: rows(code, dtype, *arguments)),
-        "transposed": Kernel(7, lambda code, *arguments: transposed(code, dtype, *arguments)),
-        "strided": Kernel(8, lambda code, *arguments: strided(code, dtype, *arguments)),
+        "panels": Kernel(6, lambda code, *arguments: panels(code, dtype, given, width, *arguments)),
+        "rows": Kernel(6, lambda code, *arguments: rows(code, dtype, given, *arguments)),
+        "transposed": Kernel(7, lambda code, *arguments: transposed(code, dtype, given, *arguments)),
+        "strided": Kernel(8, lambda code, *arguments: strided(code, dtype, given, *arguments)),
     }
 
 
 def panels(
     code: Code,
     dtype: DType,
+    given: DType,
+    width: int,
     depth: Value,
     columns: Value,
     source: Value,
@@ -34,8 +36,7 @@ def panels(
     panel: Value,
 ) -> None:
     """Cut rows of B into panels that lie `panel` bytes apart: read along each row, as memory likes it."""
-    V = code.vectors(dtype)
-    _, width = tile(code.target, dtype)
+    V, W = code.vectors(dtype), code.vectors(given)
     vectors = width // V.lanes
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
     rest = columns % width
@@ -43,15 +44,15 @@ def panels(
     with code.loop(depth):
         to = code.variable(at_target.get())
         with code.loop(columns // width) as p:
-            line = at_source.get() + p * (width * dtype.itemsize)
-            held = [V.load(line + v * V.bytes) for v in range(vectors)]
+            line = at_source.get() + p * (width * given.itemsize)
+            held = [V.load_from(W, line + v * W.bytes) for v in range(vectors)]
             for v, value in enumerate(held):
                 V.store(value, to.get() + v * V.bytes)
             to.set(to.get() + panel)
         with code.when(rest > 0):
-            line = at_source.get() + (columns - rest) * dtype.itemsize
+            line = at_source.get() + (columns - rest) * given.itemsize
             for v, mask in enumerate(masks):
-                V.store(V.load(line + v * V.bytes, mask), to.get() + v * V.bytes)
+                V.store(V.load_from(W, line + v * W.bytes, mask), to.get() + v * V.bytes)
         at_source.set(at_source.get() + source_row)
         at_target.set(at_target.get() + width * dtype.itemsize)
 
@@ -59,6 +60,7 @@ def panels(
 def rows(
     code: Code,
     dtype: DType,
+    given: DType,
     count: Value,
     columns: Value,
     source: Value,
@@ -67,16 +69,17 @@ def rows(
     target_row: Value,
 ) -> None:
     """Copy rows; each is filled up to a whole vector."""
-    V = code.vectors(dtype)
+    V, W = code.vectors(dtype), code.vectors(given)
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
     rest = columns % V.lanes
     mask = V.first(rest)
     with code.loop(count):
         with code.loop(columns // V.lanes) as j:
-            V.store(V.load(at_source.get() + j * V.bytes), at_target.get() + j * V.bytes)
+            V.store(V.load_from(W, at_source.get() + j * W.bytes), at_target.get() + j * V.bytes)
         with code.when(rest > 0):
-            at = (columns - rest) * dtype.itemsize
-            V.store(V.load(at_source.get() + at, mask), at_target.get() + at)
+            done = columns - rest
+            value = V.load_from(W, at_source.get() + done * given.itemsize, mask)
+            V.store(value, at_target.get() + done * dtype.itemsize)
         at_source.set(at_source.get() + source_row)
         at_target.set(at_target.get() + target_row)
 
@@ -84,6 +87,7 @@ def rows(
 def transposed(
     code: Code,
     dtype: DType,
+    given: DType,
     groups: Value,
     count: Value,
     columns: Value,
@@ -97,8 +101,7 @@ def transposed(
     Rows of the source past `count` are taken for zeros, so that each of the `columns` rows of the target gets
     `groups` whole vectors.
     """
-    V = code.vectors(dtype)
-    size = dtype.itemsize
+    V, W = code.vectors(dtype), code.vectors(given)
     with code.loop(groups) as g:
         corner = code.address(source) + source_row * (g * V.lanes)
         place = code.address(target) + g * V.bytes
@@ -109,12 +112,12 @@ def transposed(
 
             def whole() -> None:
                 for i, line in enumerate(lines):
-                    line.set(V.load(corner + source_row * i + at, mask))
+                    line.set(V.load_from(W, corner + source_row * i + at * given.itemsize, mask))
 
             def part() -> None:
                 for i, line in enumerate(lines):
                     with code.when(left > i):
-                        line.set(V.load(corner + source_row * i + at, mask))
+                        line.set(V.load_from(W, corner + source_row * i + at * given.itemsize, mask))
 
             code.otherwise(left >= V.lanes, whole, part)
             for i, column in enumerate(V.transpose([line.get() for line in lines])):
@@ -125,16 +128,17 @@ def transposed(
                         V.store(column, here + target_row * i)
 
         with code.loop(columns // V.lanes) as j:
-            square(j * V.bytes, None, place + target_row * (j * V.lanes), None)
+            square(j * V.lanes, None, place + target_row * (j * V.lanes), None)
         rest = columns % V.lanes
         with code.when(rest > 0):
             done = columns - rest
-            square(done * size, V.first(rest), place + target_row * done, rest)
+            square(done, V.first(rest), place + target_row * done, rest)
 
 
 def strided(
     code: Code,
     dtype: DType,
+    given: DType,
     count: Value,
     columns: Value,
     source: Value,
@@ -145,11 +149,10 @@ def strided(
     width: Value,
 ) -> None:
     """Copy rows whose numbers lie `source_column` bytes apart, and fill each with zeros up to `width`."""
-    V = code.vectors(dtype)
+    V, W = code.vectors(dtype, 1), code.vectors(given, 1)
     with code.loop(count) as i:
         line, place = code.address(source) + source_row * i, code.address(target) + target_row * i
         with code.loop(columns) as j:
-            number = V.load_number(line + source_column * j)
-            V.store_number(number, place + j * dtype.itemsize)
+            V.store(V.load_from(W, line + source_column * j), place + j * dtype.itemsize)
         with code.loop(width - columns) as j:
-            V.store_number(V.zero_number(), place + (columns + j) * dtype.itemsize)
+            V.store(V.zero(), place + (columns + j) * dtype.itemsize)

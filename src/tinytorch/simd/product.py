@@ -37,16 +37,16 @@ THIN_PANELS = {1: 4, 2: 2, 3: 2}
 Masks: TypeAlias = list[Value | None]
 
 
-def product_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
-    """Return every kernel that products of a dtype are made of."""
+def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, Kernel]:
+    """Return every kernel that products of a dtype are made of; B's is `right`, the same or a half type."""
     sweeps = {
-        f"{source}{edge}": Kernel(12, _with(sweep, dtype, source == "direct", bool(edge)))
+        f"{source}{edge}": Kernel(12, _with(sweep, dtype, right, source == "direct", bool(edge)))
         for source in ("packed", "direct")
         for edge in ("", "_edge")
     }
-    thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, rows)) for rows in THIN_PANELS}
+    thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, right, rows)) for rows in THIN_PANELS}
     streams = {
-        f"{write.__name__}{depth}": Kernel(9, _with(write, dtype, depth))
+        f"{write.__name__}{depth}": Kernel(9, _with(write, dtype, right, depth))
         for write in (stream, axpy)
         for depth in (1, STREAM_ROWS)
     }
@@ -54,7 +54,7 @@ def product_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
         **sweeps,
         **thins,
         **streams,
-        "dots": Kernel(7, _with(dots, dtype)),
+        "dots": Kernel(7, _with(dots, dtype, right)),
         "finish": Kernel(8, _with(finish, dtype)),
     }
 
@@ -67,6 +67,7 @@ def _with(write, *fixed):  # type: ignore[no-untyped-def]
 def sweep(
     code: Code,
     dtype: DType,
+    right: DType,
     direct: bool,
     masked: bool,
     rows: Value,
@@ -97,16 +98,21 @@ def sweep(
     vectors = width // V.lanes
     masks: Masks = [V.first(columns - j * V.lanes) if masked else None for j in range(vectors)]
     at_a, at_c = code.variable(code.address(a)), code.variable(code.address(c))
-    panel, step = code.address(b), b_row if direct else code.integer(width * dtype.itemsize)
+    panel, step = code.address(b), b_row if direct else code.integer(width * right.itemsize)
+    W = code.vectors(right)
     for h in range(height, 0, -1):
         count = code.select(
             least.equals(h), tiles - higher, code.select(least.equals(h - 1), higher, code.integer(0))
         )
         with code.loop(count):
             left = [at_a.get() + a_row * i for i in range(h)]
-            right = [(panel, j * V.bytes) for j in range(vectors)]
-            total = _multiply(code, V, left, right, step, depth, masks if direct else [None] * vectors)
             out = [at_c.get() + c_row * i for i in range(h)]
+            for row in out:  # asked for now, the tile of C is there when its sums are done: 11% at 2048^3
+                code.prefetch(row, write=True)
+                code.prefetch(row + (width * dtype.itemsize - 1), write=True)
+            sources = [(panel, j * W.bytes) for j in range(vectors)]
+            read = masks if direct else [None] * vectors  # a packed panel is filled up
+            total = _multiply(code, V, W, left, sources, step, depth, read)
             _finish_tile(code, V, total, out, [j * V.bytes for j in range(vectors)], masks, bias, flags)
             at_a.set(at_a.get() + a_row * h)
             at_c.set(at_c.get() + c_row * h)
@@ -115,6 +121,7 @@ def sweep(
 def thin(
     code: Code,
     dtype: DType,
+    right: DType,
     height: int,
     rows: Value,
     depth: Value,
@@ -134,25 +141,31 @@ def thin(
     _, width = tile(code.target, dtype)
     vectors = width // V.lanes
     panels = [code.address(b) + b_panel * p for p in range(THIN_PANELS[height])]
-    right = [(panel, j * V.bytes) for panel in panels for j in range(vectors)]
+    W = code.vectors(right)
+    sources = [(panel, j * W.bytes) for panel in panels for j in range(vectors)]
+    masks: Masks = [None] * len(sources)
     left = [code.address(a) + a_row * i for i in range(height)]
-    step = code.integer(width * dtype.itemsize)
-    total = _multiply(code, V, left, right, step, depth, [None] * len(right))
+    step = code.integer(width * right.itemsize)
+    total = _multiply(code, V, W, left, sources, step, depth, masks)
     out = [code.address(c) + c_row * i for i in range(height)]
-    places = [j * V.bytes for j in range(len(right))]
-    _finish_tile(code, V, total, out, places, [None] * len(right), bias, flags)
+    places = [j * V.bytes for j in range(len(sources))]
+    _finish_tile(code, V, total, out, places, masks, bias, flags)
 
 
 def _multiply(
     code: Code,
     V: Vectors,
+    W: Vectors,
     left: list[Value],
     right: list[tuple[Value, int]],
     step: Value,
     depth: Value,
     masks: Masks,
 ) -> list[list[Variable]]:
-    """Return total[i][j], the sum over k of left[i][k] times the vector right[j], `step` further for each k."""
+    """Return total[i][j] = the sum over k of left[i][k] * the vector right[j], `step` further for each k.
+
+    B lies in memory as vectors of `W`.
+    """
     total = [[code.variable(V.zero()) for _ in right] for _ in left]
     at_a, at_b = code.variable(code.integer(0)), code.variable(code.integer(0))
 
@@ -163,12 +176,12 @@ def _multiply(
             if len(left) < len(right):  # a few numbers of A stay, the vectors of B pass by
                 broadcast = [V.broadcast(x) for x in xs]
                 for j, (start, place) in enumerate(right):
-                    y = V.load(start + offset + place, masks[j])
+                    y = V.load_from(W, start + offset + place, masks[j])
                     for i, x in enumerate(broadcast):
                         total[i][j].set(V.fma(x, y, total[i][j].get()))
             else:
                 ys = [
-                    V.load(start + offset + place, mask)
+                    V.load_from(W, start + offset + place, mask)
                     for (start, place), mask in zip(right, masks, strict=True)
                 ]
                 for i, address in enumerate(xs):
@@ -218,6 +231,7 @@ def _finish_tile(
 def stream(
     code: Code,
     dtype: DType,
+    right: DType,
     depth: int,
     rows: Value,
     columns: Value,
@@ -234,15 +248,18 @@ def stream(
     A few rows of B are held in registers while all rows of A pass; C comes and goes, so it must be in a near
     cache, and its rows must not lie a multiple of 4096 bytes apart.
     """
-    V = code.vectors(dtype)
+    V, W = code.vectors(dtype), code.vectors(right)
     a, b, c = (code.address(x) for x in (a, b, c))
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
         held = [
-            [V.load(b + b_row * k + at + v * V.bytes, mask) for v, mask in enumerate(masks)]
+            [
+                V.load_from(W, b + b_row * k + at * right.itemsize + v * W.bytes, mask)
+                for v, mask in enumerate(masks)
+            ]
             for k in range(depth)
         ]
-        at_a, at_c = code.variable(a), code.variable(c + at)
+        at_a, at_c = code.variable(a), code.variable(c + at * dtype.itemsize)
         with code.loop(rows):
             places = [at_c.get() + v * V.bytes for v in range(len(masks))]
             total = [
@@ -263,6 +280,7 @@ def stream(
 def axpy(
     code: Code,
     dtype: DType,
+    right: DType,
     depth: int,
     rows: Value,
     columns: Value,
@@ -275,18 +293,19 @@ def axpy(
     flags: Value,
 ) -> None:
     """Like `stream` for one row of A, whose numbers then stay in registers instead of those of B."""
-    V = code.vectors(dtype)
+    V, W = code.vectors(dtype), code.vectors(right)
     a, b, c = (code.address(x) for x in (a, b, c))
     xs = [V.broadcast(a + k * dtype.itemsize) for k in range(depth)]
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
-        places = [c + at + v * V.bytes for v in range(len(masks))]
+        places = [c + at * dtype.itemsize + v * V.bytes for v in range(len(masks))]
         total = [
             V.load(place, mask) if accumulate else V.zero() for place, mask in zip(places, masks, strict=True)
         ]
         for k, x in enumerate(xs):
             for v, mask in enumerate(masks):
-                total[v] = V.fma(x, V.load(b + b_row * k + at + v * V.bytes, mask), total[v])
+                y = V.load_from(W, b + b_row * k + at * right.itemsize + v * W.bytes, mask)
+                total[v] = V.fma(x, y, total[v])
         for part, place, mask in zip(total, places, masks, strict=True):
             V.store(part, place, mask)
 
@@ -306,11 +325,11 @@ def _along_columns(
 
     def pass_over(accumulate: bool) -> None:
         with code.loop(columns // block) as j:
-            body(j * (block * V.dtype.itemsize), [None] * vectors, accumulate)
+            body(j * block, [None] * vectors, accumulate)
         rest = columns % block
         with code.when(rest > 0):
             masks: Masks = [V.first(rest - v * V.lanes) for v in range(vectors)]
-            body((columns - rest) * V.dtype.itemsize, masks, accumulate)
+            body(columns - rest, masks, accumulate)
 
     code.otherwise((flags & ACCUMULATE) > 0, lambda: pass_over(True), lambda: pass_over(False))
 
@@ -318,6 +337,7 @@ def _along_columns(
 def dots(
     code: Code,
     dtype: DType,
+    right: DType,
     columns: Value,
     depth: Value,
     a: Value,
@@ -327,7 +347,7 @@ def dots(
     flags: Value,
 ) -> None:
     """C[0, columns] = one row of A times columns of B that lie along k, `b_column` bytes apart."""
-    V = code.vectors(dtype)
+    V, W = code.vectors(dtype), code.vectors(right)
     a = code.address(a)
     at_b, at_c = code.variable(code.address(b)), code.variable(code.address(c))
     block = DOT_VECTORS * V.lanes
@@ -336,17 +356,17 @@ def dots(
         total = [[code.variable(V.zero()) for _ in range(DOT_VECTORS)] for _ in range(width)]
 
         def step(at: Value, masks: Masks) -> None:
-            xs = [V.load(a + at + v * V.bytes, mask) for v, mask in enumerate(masks)]
+            xs = [V.load(a + at * dtype.itemsize + v * V.bytes, mask) for v, mask in enumerate(masks)]
             for j in range(width):
                 for v, mask in enumerate(masks):
-                    y = V.load(at_b.get() + b_column * j + at + v * V.bytes, mask)
+                    y = V.load_from(W, at_b.get() + b_column * j + at * right.itemsize + v * W.bytes, mask)
                     total[j][v].set(V.fma(xs[v], y, total[j][v].get()))
 
         with code.loop(depth // block) as k:
-            step(k * (block * dtype.itemsize), [None] * DOT_VECTORS)
+            step(k * block, [None] * DOT_VECTORS)
         rest = depth % block
         with code.when(rest > 0):
-            step((depth - rest) * dtype.itemsize, [V.first(rest - v * V.lanes) for v in range(DOT_VECTORS)])
+            step(depth - rest, [V.first(rest - v * V.lanes) for v in range(DOT_VECTORS)])
         for j, parts in enumerate(total):
             together = parts[0].get()
             for part in parts[1:]:

@@ -1,0 +1,152 @@
+"""The code of every target, read: also of those that this machine cannot run."""
+
+import functools
+import re
+from dataclasses import replace
+
+import pytest
+
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64
+from tinytorch.simd import target as target_module
+from tinytorch.simd.build import assembly
+from tinytorch.simd.packing import packing_kernels
+from tinytorch.simd.product import THIN_PANELS, UNROLL, product_kernels
+from tinytorch.simd.target import TARGETS, tile
+
+X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
+DTYPES = [FLOAT32, FLOAT64]
+#: A multiply-add: the instruction, and the registers that it works on.
+FUSED = {
+    "avx512": (r"vfmadd\w+{}\b", "p", r"%zmm\d+"),
+    "avx2": (r"vfmadd\w+{}\b", "p", r"%ymm\d+"),
+    "neon": (r"fmla\b", "", r"v\d+\.{}"),
+}
+#: Targets that differ from a plainer one of the same set in instructions that float kernels do not use.
+PLAIN = ("avx512", "avx2", "neon", "generic")
+
+every_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+def elsewhere(target, triple=None):
+    """Return a target as of another machine, which has what the target needs and nothing more."""
+    return replace(target, triple=triple or (ARM if target.name.startswith("neon") else X86), cpu="")
+
+
+@functools.cache
+def text(target, dtype):
+    """Return the assembly of the product kernels; for relatives of a plain target of those that matter most."""
+    kernels = product_kernels(elsewhere(target), dtype)
+    if target.name not in PLAIN:
+        kernels = {name: kernels[name] for name in ("packed", "direct", "thin1")}
+    return assembly(kernels, elsewhere(target))
+
+
+def blocks(assembly_text, function):
+    """Return the basic blocks of a function, each a list of instructions."""
+    result, inside = [], False
+    for line in map(str.strip, assembly_text.splitlines()):
+        label = re.match(r"([\w.$]+):", line)
+        if label:
+            if not label[1].startswith(".L"):
+                inside = label[1] == function
+            result += [[]] if inside else []
+        elif inside and line and not line.startswith((".", "#", "//")):
+            result[-1].append(line)
+            if re.match(r"j\w+\s|b(\.\w+)?\s|[ct]bn?z\s|ret", line):
+                result.append([])
+    return result
+
+
+def on_the_stack(instruction):
+    """Say whether a vector register is stored to the stack or loaded, or computed with, from there."""
+    vector = re.search(r"%[xyz]mm\d|\b[vqds]\d+", instruction)
+    return bool(vector and re.search(r"\(%rsp|\[sp\b", instruction))
+
+
+def multiply_adds(block, target, dtype):
+    """Count the multiply-adds of a block, each on whole vectors of the target."""
+    double = dtype == FLOAT64
+    family = target.name.partition("-")[0]
+    if family == "generic":
+        packed = "pd" if double else "ps"
+        products, sums = (sum(i.startswith(f"{name}{packed}\t") for i in block) for name in ("mul", "add"))
+        return min(products, sums)
+    pattern, prefix, registers = FUSED[family]
+    pattern = pattern.format(prefix + ("d" if double else "s"))
+    registers = registers.format("2d" if double else "4s")
+    return sum(bool(re.match(pattern, i) and re.search(registers, i)) for i in block)
+
+
+@every_target
+@every_dtype
+def test_product_kernels_compile(target, dtype):
+    code = text(target, dtype)
+    for name in ("packed", "direct", "thin1"):
+        assert blocks(code, name), name
+    if target.name in PLAIN:
+        assert all(blocks(code, name) for name in product_kernels(elsewhere(target), dtype))
+
+
+@every_target
+@every_dtype
+def test_packing_kernels_compile(target, dtype):
+    kernels = packing_kernels(elsewhere(target), dtype)
+    code = assembly(kernels, elsewhere(target))
+    assert all(blocks(code, name) for name in kernels)
+
+
+@every_target
+@every_dtype
+@pytest.mark.parametrize("kernel", ["packed", "direct"])
+def test_hot_loop_stays_in_registers(target, dtype, kernel):
+    """The loop of a whole tile multiplies and adds in the target's vectors, and spills none of them."""
+    rows, columns = tile(target, dtype)
+    expected = UNROLL * rows * columns // target.lanes(dtype)
+    found = [b for b in blocks(text(target, dtype), kernel) if multiply_adds(b, target, dtype) == expected]
+    assert len(found) == 1
+    spilled = [instruction for instruction in found[0] if on_the_stack(instruction)]
+    assert not spilled, f"{len(spilled)} of {len(found[0])} instructions"
+
+
+@every_target
+@every_dtype
+def test_loops_of_few_rows_stay_in_registers(target, dtype):
+    _, columns = tile(target, dtype)
+    vectors = columns // target.lanes(dtype)
+    for rows, panels in THIN_PANELS.items():
+        expected = UNROLL * rows * panels * vectors
+        code = blocks(text(target, dtype), f"thin{rows}")
+        if not code and target.name not in PLAIN:
+            continue
+        found = [b for b in code if multiply_adds(b, target, dtype) == expected]
+        assert len(found) == 1, rows
+        assert not [i for i in found[0] if on_the_stack(i)], rows
+
+
+@every_dtype
+def test_generic_is_made_for_arm_too(dtype):
+    """What an unknown 64-bit ARM CPU has; a multiply-add that rounds twice is not turned into one."""
+    generic = elsewhere(TARGETS[-1], ARM)
+    code = assembly({"packed": product_kernels(generic, dtype)["packed"]}, generic)
+    assert "fmul\tv" in code
+    assert "fmla\t" not in code
+
+
+@pytest.mark.parametrize("target", [t for t in TARGETS if not t.name.startswith("neon")], ids=lambda t: t.name)
+def test_a_lower_target_keeps_off_what_a_better_cpu_has(monkeypatch, target):
+    """On a CPU with everything, code for a target uses only what the target may use."""
+    if not target_module.llvm.get_process_triple().startswith("x86_64"):
+        pytest.skip("a question to x86 CPUs: this is another")
+    everything = dict.fromkeys(target_module.llvm.get_host_cpu_features(), False)
+    names = [name for t in TARGETS for name in t.needs if not t.name.startswith("neon")]
+    everything.update(dict.fromkeys([*names, "avx", "sse4.2", "avx512cd"], True))
+    monkeypatch.setattr(target_module.llvm, "get_host_cpu_features", lambda: everything)
+    monkeypatch.setattr(target_module.llvm, "get_host_cpu_name", lambda: "znver4")
+    kernels = product_kernels(target, FLOAT32)
+    code = assembly({name: kernels[name] for name in ("packed", "dots")}, target)
+    widest = {64: "%zmm", 32: "%ymm", 16: "%xmm"}[target.vector_bytes]
+    assert widest in code
+    beyond = {64: [], 32: ["%zmm", r"%k\d", r"%ymm(1[6-9]|2|3)"], 16: ["%zmm", "%ymm", r"%k\d", r"\tv\w+ps"]}
+    for name in beyond[target.vector_bytes]:
+        assert not re.search(name, code), name
