@@ -29,6 +29,7 @@ import platformdirs
 from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime.nrt import rtsys
 
 _log = logging.getLogger(__name__)
 _MAGIC = b"tinytorch compiled 1\n"
@@ -174,8 +175,12 @@ class KernelCache(NullCache):
         return "|".join((toolchain(), repr(machine), self._name, str(signature)))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled result, or None."""
-        target_context.refresh()
+        """Return the compiled result, or None.
+
+        Of numba's own preparations only its runtime's is needed to run finished code. The others import what
+        a compilation needs, SciPy's linear algebra among it: 0.2 to 0.3 s of a process's first call.
+        """
+        rtsys.initialize(target_context)
         body = read(self._key(sig, target_context))
         if body is None:
             return None
