@@ -94,3 +94,25 @@ def test_sequential():
     with pytest.raises(TypeError, match="layer 1 is a int"):
         Sequential([ReLU(), 3])
     assert "ReLU" in repr(network)
+
+
+def test_packed_layers_compute_the_same():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 4), np.float32)
+    network = Sequential([Dense(4, 8), ReLU(), Dense(8, 3), Tanh(), Dense(3, 2)])
+    first = network(x).data
+    w = [network.layers[number].weights.data for number in (0, 2, 4)]
+    assert np.allclose(first, np.tanh(np.maximum(x @ w[0], 0) @ w[1]) @ w[2], atol=1e-6)
+    assert network.pack() is network
+    assert np.allclose(network(x).data, first, atol=1e-6)
+    assert np.abs(network.pack("int8")(x).data - first).max() < 0.05
+
+
+def test_packed_weights_cannot_go_stale():
+    layer = Dense(3, 2).pack()
+    with pytest.raises(ValueError, match="read-only"):
+        layer.weights.data[0, 0] = 1
+    layer.weights = Tensor(np.ones((3, 2), np.float32))
+    assert np.array_equal(layer(np.ones((1, 3), np.float32)).data, [[3, 3]])
+    layer.weights.data[...] = 2  # not packed: changes are seen
+    assert np.array_equal(layer(np.ones((1, 3), np.float32)).data, [[6, 6]])

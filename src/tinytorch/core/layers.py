@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.core.tensor import Tensor
-from tinytorch.ops.linear import linear
+from tinytorch.ops.linear import PackedWeight, linear, pack_weight
 from tinytorch.ops.matmul import loops
 from tinytorch.ops.product import result_shape
 from tinytorch.runtime.arguments import integer
@@ -47,10 +47,26 @@ class Dense:
         limit = np.sqrt(6 / sum(shape))
         self.weights = Tensor(np.random.default_rng().uniform(-limit, limit, shape).astype(np.float32))
         self.bias = Tensor(np.zeros(self.output_size, np.float32)) if use_bias else None
+        self._packed: tuple[PackedWeight | None, Any] = None, None  # and the array it was made of
 
-    def __call__(self, x: Any) -> Tensor:
-        """Apply the layer to x (..., in); returns (..., out)."""
-        return Tensor(linear(read("x", x), self.weights, self.bias))
+    def __call__(self, x: Any, activation: str | None = None) -> Tensor:
+        """Apply the layer to x (..., in), and an activation of `ops.linear` in the same kernel."""
+        packed, of = self._packed
+        weights = packed if packed is not None and of is self.weights.data else self.weights
+        return Tensor(linear(read("x", x), weights, self.bias, activation))
+
+    def pack(self, dtype: Any = None) -> "Dense":
+        """Pack the weights for inference, as `ops.pack_weight` does; returns the layer.
+
+        The array of the weights becomes read-only, so that no change in place can go unnoticed; other
+        weights, set as `weights`, are used as they are until they are packed too.
+
+        >>> Dense(3, 2).pack("int8")(np.ones((5, 3), np.float32)).shape
+        (5, 2)
+        """
+        self._packed = pack_weight(self.weights, dtype), self.weights.data
+        self.weights.data.setflags(write=False)
+        return self
 
     def __repr__(self) -> str:
         """Show the sizes."""

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tinytorch.core.activations import ReLU, Sigmoid, Tanh
+from tinytorch.core.layers import Dense
 from tinytorch.core.tensor import Tensor
+from tinytorch.runtime.arrays import FLOATS
+
+#: Activations that a dense layer before them applies in its own kernel.
+_FUSED: dict[type, str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 
 class Sequential:
@@ -25,9 +31,29 @@ class Sequential:
     def __call__(self, x: Any) -> Tensor:
         """Apply the layers to a batch."""
         x = x if isinstance(x, Tensor) else Tensor(x)
-        for layer in self.layers:
-            x = layer(x)
+        number = 0
+        while number < len(self.layers):
+            layer = self.layers[number]
+            following = self.layers[number + 1] if number + 1 < len(self.layers) else None
+            if (
+                type(layer) is Dense
+                and type(following) in _FUSED
+                and isinstance(x, Tensor)
+                and x.dtype in FLOATS
+            ):
+                x = layer(x, _FUSED[type(following)])  # one kernel for both
+                number += 2
+            else:
+                x = layer(x)
+                number += 1
         return x
+
+    def pack(self, dtype: Any = None) -> "Sequential":
+        """Pack the weights of every layer that can be packed (`Dense.pack`); returns the network."""
+        for layer in self.layers:
+            if isinstance(layer, Dense):
+                layer.pack(dtype)
+        return self
 
     def __repr__(self) -> str:
         """Show the layers."""

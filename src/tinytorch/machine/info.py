@@ -104,7 +104,7 @@ def _cpu_model() -> str | None:
 
 
 def caches() -> dict[str, int | None]:
-    """Return the sizes in bytes of the caches l1 (data), l2 and l3, None for what the system does not tell."""
+    """Return the bytes of the caches l1 (data), l2 and l3, None for what the system does not tell."""
     sizes: dict[str, int | None] = {"l1": None, "l2": None, "l3": None}
     if sys.platform == "darwin":
         for level, key in (("l1", "hw.l1dcachesize"), ("l2", "hw.l2cachesize"), ("l3", "hw.l3cachesize")):

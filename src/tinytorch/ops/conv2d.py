@@ -12,7 +12,6 @@ import numpy as np
 from numba import types
 
 from tinytorch.ops.epilogue import activation_code
-from tinytorch.ops.gemm import ACCUMULATE
 from tinytorch.ops.plan import SERIAL, kernels
 from tinytorch.ops.product import finish_integers
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound
@@ -38,7 +37,7 @@ from tinytorch.runtime.intrinsics import call_kernel
 from tinytorch.runtime.scratch import scratch
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.activation import NONE
-from tinytorch.simd.product import ACTIVATION_SHIFT
+from tinytorch.simd.product import ACCUMULATE, ACTIVATION_SHIFT
 from tinytorch.simd.target import chosen, tile
 
 #: Output pixels of a tile, and rows of the gathered block at a time: 256 KB of float32, half of a Zen 3's L2.

@@ -13,6 +13,7 @@ from numba import types
 
 from tinytorch.runtime.compile import device_function
 from tinytorch.runtime.intrinsics import call_kernel, load
+from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS, STREAM_ROWS
 
 #: Which loops a product takes: see `ops.plan`.
 BLOCKED, STREAMED, OUTER, DOTTED = range(4)
@@ -37,8 +38,6 @@ Where = namedtuple("Where", "a b c bias flags memory a_index b_index")
 PLAN = types.NamedUniTuple(types.int64, len(Plan._fields), Plan)
 WHERE = types.NamedUniTuple(types.int64, len(Where._fields), Where)
 
-#: Bits of the micro-kernels' flags (`simd.product`).
-ACCUMULATE = 1
 LINE = 64  # bytes of a cache line
 
 
@@ -151,10 +150,10 @@ def streamed(p, rows, columns, a, b, c, bias, flags, memory):
     k = 0
     while k < p.inner:
         told, left = ACCUMULATE if k > 0 else 0, a + k * p.size
-        four = k + 4 <= p.inner
-        kernel = p.stream if four else p.stream_one
+        whole = k + STREAM_ROWS <= p.inner
+        kernel = p.stream if whole else p.stream_one
         call_kernel(kernel, (rows, columns, left, a_row, b + k * p.b_row, p.b_row, sums, line, told))
-        k += 4 if four else 1
+        k += STREAM_ROWS if whole else 1
     if sums != c or bias != 0 or flags != 0:
         call_kernel(p.finish, (rows, columns, sums, line, c, p.c_row, bias, flags))
 
@@ -176,12 +175,12 @@ def dotted(p, rows, columns, a, b, c, bias, flags, memory):
         b = memory
     left, a_row = a, p.a_row
     if rows <= columns:
-        for j in range(0, columns, 4):  # these columns stay in the cache while all rows pass
+        for j in range(0, columns, DOT_COLUMNS):  # these columns stay in the cache while all rows pass
             for i in range(rows):
                 call_kernel(
                     p.dots,
                     (
-                        min(4, columns - j),
+                        min(DOT_COLUMNS, columns - j),
                         p.inner,
                         left + i * a_row,
                         b + j * step,

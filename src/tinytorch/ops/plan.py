@@ -33,6 +33,7 @@ from tinytorch.runtime.arrays import DType
 from tinytorch.runtime.threads import get_num_threads, on_change
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
+from tinytorch.simd.product import STREAM_ROWS as STREAM_ROWS_HELD
 from tinytorch.simd.product import THIN_PANELS, UNROLL, product_kernels
 from tinytorch.simd.target import chosen, tile
 
@@ -124,7 +125,9 @@ def prepare(
     `a`, `b` and `c` are the strides of the arrays; None for `b` says that it was packed ahead. `right` is the
     dtype of B where it is a narrower one than `dtype`, that of A and C.
     """
-    p = Problem.of(dtype, matrix, columns, Strides(*a), b and Strides(*b), Strides(*c), batch, right or dtype)
+    p = Problem.of(
+        dtype, matrix, columns, Strides(*a), Strides(*b) if b else None, Strides(*c), batch, right or dtype
+    )
     path, a_way, b_way = _route(p)
     MC, KC, NC = _blocks(p, path, b_way)
     limit = 1 if p.work < SERIAL else get_num_threads() if threads is None else threads
@@ -137,7 +140,7 @@ def prepare(
     # What is packed here is widened on the way; only what is read as it lies is widened for each use.
     code = kernels(dtype, dtype if b_way in (ROWS, COLUMNS, STRIDED, WIDENED) else p.right)
     pack_a, pack_b = packing(dtype), packing(dtype, p.right)
-    single = p.rows == 1 or path == OUTER
+    stream = "axpy" if p.rows == 1 or path == OUTER else "stream"
     group = THIN_PANELS.get(p.rows, 1) if b_way == PREPACKED else 1
     source = "direct" if b_way == DIRECT else "packed"
     plan = Plan(
@@ -151,8 +154,9 @@ def prepare(
         scratch=b_memory + a_memory + c_memory,
         a_memory=b_memory, c_memory=b_memory + a_memory if c_memory else -1,
         sweep=code[source], edge=code[f"{source}_edge"], thin=code[f"thin{p.rows}"] if group > 1 else 0,
-        stream=code["axpy4" if single else "stream4"], stream_one=code["axpy1" if single else "stream1"],
-        dots=code["dots"], finish=code["finish"], pack_panels=pack_b["panels"],
+        stream=code[f"{stream}{STREAM_ROWS_HELD}"], stream_one=code[f"{stream}1"],
+        dots=code["dots"], finish=code["finish"],
+        pack_panels=pack_b["panels"],
         pack_b_transposed=pack_b["transposed"], pack_b_strided=pack_b["strided"],
         widen=pack_b["rows"], pack_rows=pack_a["rows"], pack_a_transposed=pack_a["transposed"], pack_a_strided=pack_a["strided"],
     )  # fmt: skip

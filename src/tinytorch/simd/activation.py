@@ -7,19 +7,21 @@ W. J. Cody and W. Waite, Software Manual for the Elementary Functions, 1980, cha
 
 import math
 
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, DType
 from tinytorch.simd.code import Value, Vectors
 
 NONE, RELU, SIGMOID, TANH, SILU, GELU = range(6)
 ACTIVATIONS = {None: NONE, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH, "silu": SILU, "gelu": GELU}
 
-#: Degree at which the polynomial's first dropped term, (ln(2) / 2)^(d+1) / (d+1)!, is below half an ulp of r.
+#: Degree d at which the first dropped term, (ln(2) / 2)^(d+1) / (d+1)!, is below half an ulp of r.
 _DEGREE = {FLOAT32: 7, FLOAT64: 13}
 #: Added to a number, it leaves the nearest integer in the low bits of the sum: 1.5 * 2^(bits of the fraction).
 _MAGIC = {FLOAT32: 1.5 * 2.0**23, FLOAT64: 1.5 * 2.0**52}
 #: ln(2) in two parts; the upper has so few bits that n times it is exact.
-_LN2 = {FLOAT32: (0.693359375, math.log(2) - 0.693359375)}
-_LN2[FLOAT64] = (math.ldexp(math.floor(math.ldexp(math.log(2), 32)), -32), 1.9082149292705877e-10)
+_LN2: dict[DType, tuple[float, float]] = {
+    FLOAT32: (0.693359375, -2.1219444005469057e-4),
+    FLOAT64: (2977044471 / 2**32, 1.9082149292705877e-10),
+}
 #: Beyond these e^x is taken for infinite or zero, before 2^n would leave the exponent's range.
 _RANGE = {FLOAT32: (-87.3, 88.3), FLOAT64: (-708.3, 709.4)}
 

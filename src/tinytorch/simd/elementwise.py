@@ -1,7 +1,7 @@
 """Kernels that pass over arrays once: what bounds them is how fast numbers come and go.
 
-Each has a variant that stores past the caches: a third faster where the result would not stay in a cache
-anyway, because what is overwritten need not be read first.
+Each has a variant whose stores pass by the caches. Where a result would not stay in a cache anyway, that is
+up to two thirds faster, because what is overwritten is not read first; where it would, it is slower.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,38 +13,45 @@ from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Vectors
 from tinytorch.simd.target import Target
 
-#: Vectors done at a time: two cache lines or more, so that the loop's own instructions cost nothing.
+#: Vectors that `apply` does at a time, lest the loop's own instructions count; 2 to 16 are alike.
 UNROLL = 4
-#: Of `operations`: with two sums in float64, 2 vectors of float32 are 8 accumulators, enough to cover the
-#: latency of a multiply-add and few enough for 16 registers.
+#: Vectors that `operations` does at a time: for float32 they are 8 accumulators of float64, which cover the
+#: latency of a multiply-add and fit in 16 registers. 1 is as fast, 4 spill and lose a sixth.
 SUM_UNROLL = 2
 #: What the names of kernels end with whose stores pass by the caches.
 STREAM = "_stream"
+#: Bytes to which the results of `operations_stream` must be aligned: what every allocator gives. Three arrays
+#: need not be at the same place in a vector, so it stores halves or quarters of one, as fast as whole ones.
+ALIGNMENT = 16
 
 Mask: TypeAlias = Value | None
+Function: TypeAlias = Callable[[Vectors, list[Value]], Value]
 
 
-def _relu(V: Vectors, x: Value) -> Value:
-    """Return max(0, x) with 0.0 for -0.0: the sum is what a comparison and an `and` would do, one load less."""
-    return activation.relu(V, x) + V.zero()
+def _relu(V: Vectors, values: list[Value]) -> Value:
+    """Return max(0, x); the sum makes 0.0 of -0.0, for less than a comparison and a choice would cost."""
+    return activation.relu(V, values[0]) + V.zero()
 
 
-#: What is done with a vector of each of two arrays; a function of one array leaves the second alone.
-_FUNCTIONS: dict[str, tuple[int, Callable[[Vectors, list[Value]], Value]]] = {
-    "copy": (1, lambda V, values: values[0]),
-    "relu": (1, lambda V, values: _relu(V, values[0])),
-    "add": (2, lambda V, values: values[0] + values[1]),
-    "multiply": (2, lambda V, values: values[0] * values[1]),
+#: What is done with a vector of each array.
+_FUNCTIONS: dict[str, Function] = {
+    "copy": lambda V, values: values[0],
+    "relu": _relu,
+    "add": lambda V, values: values[0] + values[1],
+    "multiply": lambda V, values: values[0] * values[1],
 }
+#: How many arrays that is.
+ARRAYS = {"copy": 1, "relu": 1, "add": 2, "multiply": 2}
 
 
 def elementwise_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
-    """Return the kernels for a dtype, each in two variants."""
+    """Return the kernels for a float dtype."""
     kernels = {}
     for ending in ("", STREAM):
-        for name, (arrays, function) in _FUNCTIONS.items():
-            kernels[name + ending] = Kernel(4, _with(apply, dtype, bool(ending), arrays, function))
-        kernels["operations" + ending] = Kernel(8, _with(operations, dtype, bool(ending)))
+        stream = bool(ending)
+        for name, function in _FUNCTIONS.items():
+            kernels[name + ending] = Kernel(4, _with(apply, dtype, stream, ARRAYS[name], function))
+        kernels["operations" + ending] = Kernel(8, _with(operations, dtype, stream))
     return kernels
 
 
@@ -58,44 +65,41 @@ def apply(
     dtype: DType,
     stream: bool,
     arrays: int,
-    function: Callable[[Vectors, list[Value]], Value],
+    function: Function,
     count: Value,
     x: Value,
     y: Value,
     target: Value,
 ) -> None:
-    """target[i] = function(x[i], y[i]); a function of one array does not look at y.
+    """target[i] = function(x[i], y[i]); a function of one array leaves y alone.
 
-    The target is brought to the alignment of a vector first: stores past the caches need it, and others that
-    cross from one cache line to the next take twice as long.
+    The target is brought to a multiple of a vector first: stores that pass by the caches need it, and others
+    that reach into the next cache line take twice as long.
     """
     V = code.vectors(dtype)
-    size = dtype.itemsize
     sources, place = [code.address(source) for source in (x, y)[:arrays]], code.address(target)
 
     def step(at: Value, vectors: int, mask: Mask = None) -> None:
-        places = [at + v * V.bytes for v in range(vectors)]
-        values = [function(V, [V.load(source + p, mask) for source in sources]) for p in places]
-        for p, value in zip(places, values, strict=True):
-            if mask is None:
-                V.store(value, place + p, stream=stream, align=V.bytes)
-            else:
-                V.store(value, place + p, mask)
+        values = [
+            function(V, [V.load(source + at + v * V.bytes, mask) for source in sources])
+            for v in range(vectors)
+        ]
+        for v, value in enumerate(values):
+            V.store(value, place + at + v * V.bytes, mask, stream, align=0 if mask else V.bytes)
 
-    head = code.minimum((code.integer(0) - target) % V.bytes // size, count)
+    head = code.minimum((code.integer(0) - target) % V.bytes // dtype.itemsize, count)
     with code.when(head > 0):
         step(code.integer(0), 1, V.first(head))
-    rest = count - head
-    start = head * size
-    many = rest // (UNROLL * V.lanes)
-    with code.loop(many) as i:
-        step(start + i * (UNROLL * V.bytes), UNROLL)
-    start, rest = start + many * (UNROLL * V.bytes), rest - many * (UNROLL * V.lanes)
-    with code.loop(rest // V.lanes) as i:
-        step(start + i * V.bytes, 1)
-    last = rest % V.lanes
-    with code.when(last > 0):
-        step(start + (rest - last) * size, 1, V.first(last))
+    done, left = head * dtype.itemsize, count - head
+    with code.loop(left // (UNROLL * V.lanes)) as i:
+        step(done + i * (UNROLL * V.bytes), UNROLL)
+    last = left % (UNROLL * V.lanes)
+    done = done + (left - last) * dtype.itemsize
+    with code.loop(last // V.lanes) as i:
+        step(done + i * V.bytes, 1)
+    rest = last % V.lanes
+    with code.when(rest > 0):
+        step(done + (last - rest) * dtype.itemsize, 1, V.first(rest))
     if stream:
         code.fence_streams()
 
@@ -113,40 +117,36 @@ def operations(
     distance: Value,
     dot: Value,
 ) -> None:
-    """Store x * y, x + y and (x - y)^2, and the float64 sums of (x - y)^2 and x * y, unrounded, once each.
+    """Store x * y, x + y and (x - y)^2, and one number each: the float64 sums of (x - y)^2 and of x * y.
 
-    Which lane a number is added to follows from its index alone, never from where the arrays lie: they are
-    at other addresses in the next call, and the sums must be the same.
+    What is summed is computed in float64. Where in the sums a number goes follows from its index alone, never
+    from where the arrays lie: in the next call they lie elsewhere, and the sums must be the same.
     """
     V, wide = code.vectors(dtype), code.vectors(FLOAT64)
     p, q = code.address(x), code.address(y)
-    places = [code.address(target) for target in (product, total, squares)]
+    targets = [code.address(target) for target in (product, total, squares)]
     parts = V.lanes // wide.lanes
-    sums = [[code.variable(wide.zero()) for _ in range(SUM_UNROLL * parts)] for _ in range(2)]
+    sums = [[code.variable(wide.zero()) for _ in range(SUM_UNROLL * parts)] for _ in (distance, dot)]
 
     def step(at: Value, masks: list[Mask]) -> None:
         for v, mask in enumerate(masks):
             here = at + v * V.bytes
             a, b = V.load(p + here, mask), V.load(q + here, mask)
             difference = a - b
-            for place, value in zip(places, (a * b, a + b, difference * difference), strict=True):
-                if mask is None:
-                    V.store(value, place + here, stream=stream, align=16 if stream else 0)
-                else:
-                    V.store(value, place + here, mask)
+            for target, value in zip(targets, (a * b, a + b, difference * difference), strict=True):
+                V.store(value, target + here, mask, stream, align=ALIGNMENT if stream and not mask else 0)
             for k, (left, right) in enumerate(zip(V.widen(a), V.widen(b), strict=True)):
-                squared, multiplied = sums[0][v * parts + k], sums[1][v * parts + k]
+                squared, multiplied = (variables[v * parts + k] for variables in sums)
                 gap = left - right
                 squared.set(wide.fma(gap, gap, squared.get()))
                 multiplied.set(wide.fma(left, right, multiplied.get()))
 
     block = SUM_UNROLL * V.lanes
-    many = count // block
-    with code.loop(many) as i:
+    with code.loop(count // block) as i:
         step(i * (SUM_UNROLL * V.bytes), [None] * SUM_UNROLL)
-    rest = count - many * block
+    rest = count % block
     with code.when(rest > 0):
-        step(many * (SUM_UNROLL * V.bytes), [V.first(rest - v * V.lanes) for v in range(SUM_UNROLL)])
+        step((count - rest) * dtype.itemsize, [V.first(rest - v * V.lanes) for v in range(SUM_UNROLL)])
     for variables, place in zip(sums, (distance, dot), strict=True):
         together = variables[0].get()
         for variable in variables[1:]:

@@ -14,7 +14,7 @@ from tinytorch.simd.target import Target
 
 
 def packing_kernels(target: Target, dtype: DType, given: DType, width: int) -> Mapping[str, Kernel]:
-    """Return the kernels that pack to a dtype from the same or a half type, B into panels of `width` columns."""
+    """Return what packs to a dtype from the same or a half type, B into panels of `width` columns."""
     return {
         "panels": Kernel(6, lambda code, *arguments: panels(code, dtype, given, width, *arguments)),
         "rows": Kernel(6, lambda code, *arguments: rows(code, dtype, given, *arguments)),

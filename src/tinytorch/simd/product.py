@@ -29,7 +29,8 @@ UNROLL = 4
 STREAM_ROWS, STREAM_VECTORS = 4, 2
 #: Vectors that `axpy` takes at a time; 1 to 4, and 4 to 12 rows, are within 10%: it waits for B.
 AXPY_VECTORS = 4
-#: Columns that `dots` sums up at a time, and vectors of K in a row: 4 x 2 chains hide a multiply-add's latency.
+#: Columns that `dots` sums up at a time, and vectors of K in a row: 4 x 2 chains of multiply-adds hide
+#: their latency.
 DOT_COLUMNS, DOT_VECTORS = 4, 2
 #: Panels that `thin` reads at a time, by rows of A: enough accumulators for the latency, and few enough.
 THIN_PANELS = {1: 4, 2: 2, 3: 2}
@@ -59,7 +60,7 @@ def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, 
     }
 
 
-def _with(write, *fixed):  # type: ignore[no-untyped-def]
+def _with(write, *fixed):
     """Fix the arguments that are known when the kernel is written."""
     return lambda code, *arguments: write(code, *fixed, *arguments)
 
@@ -111,7 +112,7 @@ def sweep(
                 code.prefetch(row, write=True)
                 code.prefetch(row + (width * dtype.itemsize - 1), write=True)
             sources = [(panel, j * W.bytes) for j in range(vectors)]
-            read = masks if direct else [None] * vectors  # a packed panel is filled up
+            read: Masks = masks if direct else [None] * vectors  # a packed panel is filled up
             total = _multiply(code, V, W, left, sources, step, depth, read)
             _finish_tile(code, V, total, out, [j * V.bytes for j in range(vectors)], masks, bias, flags)
             at_a.set(at_a.get() + a_row * h)
