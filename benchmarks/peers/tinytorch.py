@@ -3,19 +3,14 @@
 A product of bfloat16 is shown beside the same one in float32, which is what half the bytes should beat.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from benchmarks.inputs import Array, Arrays, empty
+from benchmarks.inputs import Arrays, empty
 from benchmarks.peers import Contender, Kept, not_offered
 from benchmarks.suites import Case
 from tinytorch import ops
+from tinytorch.ops.elementwise import copy_pass
 from tinytorch.runtime.threads import set_num_threads
-
-#: A copy kernel of ours, `copy(x, out)`, once there is one: the ReLU suite then measures the bandwidth with
-#: it too, beside NumPy's and torch's.
-COPY: Callable[[Array, Array], None] | None = None
 
 _pack = Kept(ops.pack_weight)
 
@@ -47,9 +42,9 @@ def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
             packed = _pack(weight)
             return {"tinytorch": Contender(lambda: ops.linear(x, packed, bias, activation="relu", out=out))}
         case "relu":
-            contenders = {"tinytorch": Contender(lambda: ops.relu(arrays.a, out=out))}
-            copy = COPY
-            if copy is not None:
-                contenders["tinytorch copy"] = Contender(lambda: copy(arrays.a, out), role="copy")
-            return contenders
+            x, copy = arrays.a, copy_pass[arrays.a.dtype, 1]
+            return {
+                "tinytorch": Contender(lambda: ops.relu(x, out=out)),
+                "tinytorch copy": Contender(lambda: copy(x, x, out), role="copy"),
+            }
     raise not_offered(case.operation, case.dtype)

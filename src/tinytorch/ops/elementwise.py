@@ -48,6 +48,8 @@ BLOCK = 16384
 #: Elements below which one thread does it all: 128 K are about 30 us on one thread, and from there on two
 #: threads win even when the second must first be woken.
 SERIAL = 8 * BLOCK
+_LARGE = 1 << 20  # elements of a result from which memory is asked for before it is taken
+_DIMENSIONS = 4  # of arrays that `relu` takes as they are: a layer's or an image's
 _STEP = 1024  # elements of five arrays that stay in L1 between two loops over them
 
 #: Shapes for both operations: empty, 0-d, a vector's odd ends, one tile and one more, several tiles.
@@ -86,15 +88,21 @@ _PASS = types.NamedUniTuple(types.int64, len(Pass._fields), Pass)
 
 
 @device_function
-def _lies_well(x, out):
-    """Say whether `x` is contiguous, aligned, as long as `out`, and lies wholly before or after it."""
+def _solid(x):
+    """Say whether an array is contiguous and aligned."""
+    step, bits = x.itemsize, address(x)
+    for d in range(x.ndim - 1, -1, -1):
+        if x.shape[d] > 1 and x.strides[d] != step:
+            return False
+        step *= x.shape[d]
+    return bits % x.itemsize == 0
+
+
+@device_function
+def _apart(x, out):
+    """Say whether an array is contiguous, of the shape of `out`, and lies wholly before or after it."""
     begin, start, length = address(x), address(out), out.size * out.itemsize
-    return (
-        x.size == out.size
-        and (x.size == 1 or x.strides[0] == x.itemsize)
-        and begin % x.itemsize == 0
-        and (begin + length <= start or start + length <= begin)
-    )
+    return x.shape == out.shape and _solid(x) and (begin + length <= start or start + length <= begin)
 
 
 def _run_part(tile, thread, p):
@@ -106,11 +114,7 @@ def _run_part(tile, thread, p):
 def _launch(pool_address, threads, wake, tile_address, kernel, part, x, y, out):
     """Pass a kernel over arrays; False if they want a closer look. `wake`: threads are worth waking."""
     count, size = out.size, out.itemsize
-    if count == 0:
-        return x.size == 0 and y.size == 0
-    if not (_lies_well(x, out) and _lies_well(y, out) and address(out) % size == 0):
-        return False
-    if count > 1 and out.strides[0] != size:
+    if not (_solid(out) and _apart(x, out) and _apart(y, out)):
         return False
     # The first worker is the first to be woken: while it sleeps, they all do.
     if threads <= 1 or not (wake or load(pool_address + pool.BEDS + pool.ASLEEP) == 0):
@@ -121,45 +125,62 @@ def _launch(pool_address, threads, wake, tile_address, kernel, part, x, y, out):
     return True
 
 
+class OnePass(dict[tuple[DType, int], Callable[..., bool]]):
+    """A kernel of `simd.elementwise`, `kernel[dtype, ndim](x, y, out, threads=None)`, made as it is asked for.
+
+    `x`, `y` (`x` again where the kernel takes one array) and `out` are ndarrays of this dtype and so many
+    dimensions, `out` to be written. It returns False, with nothing done, unless they are contiguous, aligned,
+    of one shape, and neither overlaps `out`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __missing__(self, key: tuple[DType, int]) -> Callable[..., bool]:
+        """Make the kernel for a dtype and a number of dimensions."""
+        dtype, dimensions = key
+        kernels = library(elementwise_kernels, dtype)
+        plain, stream = kernels[self._name], kernels[self._name + STREAM]
+        entry, tile, current = _compiled_launch(dtype, dimensions), _compiled_part().address, pool.current
+        size = dtype.itemsize
+        moved, line = size * (1 + ARRAYS[self._name]), 64 // size
+        few, many, stay = _AWAKE // moved, _WOKEN // moved, stay_in_cache() // moved
+        least, most = _LEAST // size, _MOST // size
+        turns = itertools.count(1)
+
+        def run(x: Array, y: Array, out: Array, threads: int | None = None) -> bool:
+            count = out.size
+            if count < few:
+                return entry(0, 1, 0, 0, plain, 0, x, y, out)
+            kernel = plain if count < stay else stream
+            limit = threads_for(count, few, count, threads)
+            if limit == 1:
+                return entry(0, 1, 0, 0, kernel, 0, x, y, out)
+            workers = current()
+            workers.ready(limit)
+            part = min(most, max(least, -(-count // (_PARTS * limit * line)) * line))
+            wake = count >= many or next(turns) % _SELDOM == 0
+            return entry(workers.address, limit, wake, tile, kernel, part, x, y, out)
+
+        self[key] = run
+        return run
+
+
 @functools.cache
-def _run_part_compiled() -> Any:
+def _compiled_part() -> Any:
     return tile_function(_run_part, types.Tuple((_PASS,)))
 
 
 @functools.cache
-def one_pass(name: str, dtype: DType) -> Callable[..., bool]:
-    """Return `run(x, y, out, threads=None)`, which passes a kernel of `simd.elementwise` over vectors.
-
-    They must be ndarrays of one dimension and this dtype, `out` to be written. It returns False, with nothing
-    done, unless they are contiguous, aligned, of one length, and none overlaps `out`.
-    """
-    kernels = library(elementwise_kernels, dtype)
-    plain, stream = kernels[name], kernels[name + STREAM]
-    array = types.Array(numba.from_dtype(dtype), 1, "A")
+def _compiled_launch(dtype: DType, dimensions: int) -> Any:
+    array = types.Array(numba.from_dtype(dtype), dimensions, "A")
     launch = compiled(types.boolean(*(types.int64,) * 6, array, array, array), _launch)
-    entry = next(iter(launch.overloads.values())).entry_point
-    tile, line = _run_part_compiled().address, 64 // dtype.itemsize
-    moved = dtype.itemsize * (1 + ARRAYS[name])
-    few, many, turns = _AWAKE // moved, _WOKEN // moved, itertools.count(1)
-    stay = stay_in_cache() // moved
-    least, most = _LEAST // dtype.itemsize, _MOST // dtype.itemsize
+    _kept.append(launch)
+    return next(iter(launch.overloads.values())).entry_point
 
-    def run(x: Array, y: Array, out: Array, threads: int | None = None) -> bool:
-        count = out.size
-        if count < few:
-            return entry(0, 1, 0, 0, plain, 0, x, y, out)
-        limit = threads_for(count, few, count, threads)
-        kernel = plain if count < stay else stream
-        if limit == 1:
-            return entry(0, 1, 0, 0, kernel, 0, x, y, out)
-        workers = pool.current()
-        workers.ready(limit)
-        part = min(most, max(least, -(-count // (_PARTS * limit * line)) * line))
-        wake = count >= many or next(turns) % _SELDOM == 0
-        return entry(workers.address, limit, wake, tile, kernel, part, x, y, out)
 
-    run.launch = launch  # type: ignore[attr-defined]  # keeps the machine code alive
-    return run
+_kept: list[Any] = []  # the machine code behind the entries
+copy_pass, relu_pass, add_pass, multiply_pass = map(OnePass, ("copy", "relu", "add", "multiply"))
 
 
 @functools.cache
@@ -172,13 +193,13 @@ def stay_in_cache() -> int:
     return cache_bytes()[2] * 3 // 4
 
 
-def _map(name: str, x: Array, y: Array, out: Any = None, threads: int | None = None) -> Array:
+def _map(kernel: OnePass, x: Array, y: Array, out: Any = None, threads: int | None = None) -> Array:
     """Return what a kernel makes of two arrays of one shape and float dtype, whatever their order."""
     computed = compute_dtype(x.dtype)
     output = Output(out, x.shape, x.dtype, computed, (x, y))
     p = contiguous(x, computed).reshape(-1)
     q = p if y is x else contiguous(y, computed).reshape(-1)
-    done = one_pass(name, computed)(p, q, output.buffer.reshape(-1), threads)
+    done = kernel[computed, 1](p, q, output.buffer.reshape(-1), threads)
     assert done
     return output.take()
 
@@ -237,7 +258,7 @@ def relu_array(x: Array, out: Any = None, threads: int | None = None) -> Array:
     if out is None and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return relu_array(x.T, threads=threads).T  # column order in, column order out, as in NumPy
     if x.dtype in FLOATS:
-        return _map("relu", x, x, out, threads)
+        return _map(relu_pass, x, x, out, threads)
     output = Output(out, x.shape, x.dtype, x.dtype, (x,))
     if x.dtype.kind == "u":
         output.buffer[...] = x
@@ -259,16 +280,15 @@ def relu(x: Any, out: Any = None) -> Any:
     array([0., 2.])
     """
     # A thousand numbers take 0.04 us, so the plainest arguments are seen to first; the rest in `relu_array`.
-    if type(x) is ndarray and type(out) is ndarray:
-        dtype = x.dtype
-        if (dtype is FLOAT32 or dtype is FLOAT64) and out.dtype is dtype and out.flags.writeable:
-            if x.ndim == 1 and out.ndim == 1:
-                if one_pass("relu", dtype)(x, x, out):
-                    return out
-            elif x.flags.c_contiguous and out.flags.c_contiguous and x.shape == out.shape:
-                source = x.reshape(-1)
-                if one_pass("relu", dtype)(source, source, out.reshape(-1)):
-                    return out
+    if type(x) is ndarray and (out is None or type(out) is ndarray):
+        dtype, dimensions = x.dtype, x.ndim
+        if (dtype is FLOAT32 or dtype is FLOAT64) and 0 < dimensions <= _DIMENSIONS:
+            target: Any = out
+            if out is None and x.flags.c_contiguous:
+                target = np.empty(x.shape, dtype) if x.size < _LARGE else empty(x.shape, dtype)
+            if target is not None and target.dtype is dtype and target.ndim == dimensions:
+                if target.flags.writeable and relu_pass[dtype, dimensions](x, x, target):
+                    return target
     result = relu_array(read("x", x), out)
     return like(result, x) if out is None else out
 

@@ -1,0 +1,32 @@
+"""The most that the vector unit does: independent multiply-adds, all operands in registers."""
+
+from collections.abc import Mapping
+
+from tinytorch.runtime.arrays import DType
+from tinytorch.simd.build import Kernel
+from tinytorch.simd.code import Code, Value
+from tinytorch.simd.target import Target
+
+
+def accumulators(target: Target) -> int:
+    """Return how many sums run side by side: the register tile's, which hide a multiply-add's latency."""
+    return target.rows * target.vectors
+
+
+def peak_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
+    """Return "peak", which takes (turns, address of two vectors and one more for each accumulator)."""
+    return {"peak": Kernel(2, lambda code, turns, memory: peak(code, dtype, turns, memory))}
+
+
+def peak(code: Code, dtype: DType, turns: Value, memory: Value) -> None:
+    """Do `turns` rounds of one multiply-add for each accumulator, and store the sums, so that they count."""
+    V = code.vectors(dtype)
+    place = code.address(memory)
+    x, y = V.load(place), V.load(place + V.bytes)
+    rest = place + 2 * V.bytes
+    sums = [code.variable(V.load(rest + i * V.bytes)) for i in range(accumulators(code.target))]
+    with code.loop(turns):
+        for total in sums:
+            total.set(V.fma(total.get(), x, y))
+    for i, total in enumerate(sums):
+        V.store(total.get(), rest + i * V.bytes)
