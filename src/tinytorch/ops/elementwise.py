@@ -81,7 +81,7 @@ _WOKEN = 3 << 20
 _SELDOM = 8
 #: Parts that each thread gets, so that one that is late does fewer, within bounds of bytes: 16 KB take 0.4 us
 #: at least, against 0.1 to claim them; from 64 KB to 16 MB a part, the time is the same within 2%.
-_PARTS, _LEAST, _MOST = 4, 32 << 10, 512 << 10
+_PARTS, _LEAST, _MOST = 2, 32 << 10, 512 << 10
 
 Pass = namedtuple("Pass", "kernel count part size x y out")
 _PASS = types.NamedUniTuple(types.int64, len(Pass._fields), Pass)
@@ -126,7 +126,7 @@ def _launch(pool_address, threads, wake, tile_address, kernel, part, x, y, out):
 
 
 class OnePass(dict[tuple[DType, int], Callable[..., bool]]):
-    """A kernel of `simd.elementwise`, `kernel[dtype, ndim](x, y, out, threads=None)`, made as it is asked for.
+    """A kernel of `simd.elementwise` in use: `kernel[dtype, ndim](x, y, out, threads=None)`.
 
     `x`, `y` (`x` again where the kernel takes one array) and `out` are ndarrays of this dtype and so many
     dimensions, `out` to be written. It returns False, with nothing done, unless they are contiguous, aligned,
@@ -283,12 +283,14 @@ def relu(x: Any, out: Any = None) -> Any:
     if type(x) is ndarray and (out is None or type(out) is ndarray):
         dtype, dimensions = x.dtype, x.ndim
         if (dtype is FLOAT32 or dtype is FLOAT64) and 0 < dimensions <= _DIMENSIONS:
-            target: Any = out
-            if out is None and x.flags.c_contiguous:
-                target = np.empty(x.shape, dtype) if x.size < _LARGE else empty(x.shape, dtype)
-            if target is not None and target.dtype is dtype and target.ndim == dimensions:
-                if target.flags.writeable and relu_pass[dtype, dimensions](x, x, target):
-                    return target
+            target = None
+            if out is None:
+                if x.flags.c_contiguous:
+                    target = np.empty(x.shape, dtype) if x.size < _LARGE else empty(x.shape, dtype)
+            elif out.dtype is dtype and out.ndim == dimensions and out.flags.writeable:
+                target = out
+            if target is not None and relu_pass[dtype, dimensions](x, x, target):
+                return target
     result = relu_array(read("x", x), out)
     return like(result, x) if out is None else out
 

@@ -50,6 +50,9 @@ DIRECT_ROWS = 96
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in long rows (6% at 32 x 4096 x 4096).
 FEW_ROWS = 128
+#: Rows up to which a B packed ahead is read in one straight line, without blocks along the sum, if A stays in
+#: L2: it comes from memory once, and that is what counts (64 x 768 x 3072 gains 2%, 32 x 4096 x 4096 12%).
+FAR_ROWS = 64
 #: Rows beyond which half types packed ahead are widened block by block, rather than for each use: widening in
 #: the micro-kernel costs it a fifth of its speed (1024^3), and once a block costs what a row or two do.
 WIDEN_ROWS = 16
@@ -142,7 +145,7 @@ def prepare(
     pack_a, pack_b = packing(dtype), packing(dtype, p.right)
     stream = "axpy" if p.rows == 1 or path == OUTER else "stream"
     group = THIN_PANELS.get(p.rows, 1) if b_way == PREPACKED else 1
-    source = "direct" if b_way == DIRECT else "packed"
+    source = "direct" if b_way == DIRECT else "few" if _straight(p, b_way) else "packed"
     plan = Plan(
         path=path, rows=p.rows, inner=p.inner, columns=columns, size=p.size, b_size=p.right.itemsize,
         a_row=p.a.row, a_column=p.a.column, b_row=p.b.row, b_column=p.b.column, c_row=p.c.row,
@@ -258,6 +261,11 @@ def _route(p: Problem) -> tuple[int, int, int]:
     return BLOCKED, a_way, b_way
 
 
+def _straight(p: Problem, b_way: int) -> bool:
+    """Say whether a B packed ahead is read from one end to the other."""
+    return b_way == PREPACKED and p.rows <= FAR_ROWS and p.rows * p.inner * p.size <= 2 * cache_bytes()[1]
+
+
 def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
     """Return MC, KC and NC, the cache blocks.
 
@@ -271,6 +279,8 @@ def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
     if KC < 192:
         KC = 512
     MC = max(1, l2 // 4 // (KC * p.size) // p.MR) * p.MR
+    if _straight(p, b_way):
+        KC = max(p.inner, 1)
     room = l3 // 16
     if p.rows <= FEW_ROWS and path == BLOCKED and b_way != PREPACKED:
         room = l2 * 3 // 8 if p.b_bytes <= l3 // 8 else l3 // 4

@@ -55,7 +55,7 @@ def elementwise_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
     return kernels
 
 
-def _with(write, *fixed):  # type: ignore[no-untyped-def]
+def _with(write, *fixed):
     """Fix the arguments that are known when the kernel is written."""
     return lambda code, *arguments: write(code, *fixed, *arguments)
 
