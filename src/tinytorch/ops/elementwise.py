@@ -49,6 +49,7 @@ BLOCK = 16384
 #: threads win even when the second must first be woken.
 SERIAL = 8 * BLOCK
 _LARGE = 1 << 20  # elements of a result from which memory is asked for before it is taken
+_UINT64 = np.dtype(np.uint64)
 _DIMENSIONS = 4  # of arrays that `relu` takes as they are: a layer's or an image's
 _STEP = 1024  # elements of five arrays that stay in L1 between two loops over them
 
@@ -295,6 +296,47 @@ def relu(x: Any, out: Any = None) -> Any:
     return like(result, x) if out is None else out
 
 
+# Sum and product of two arrays
+
+
+def _pairwise(name: str, function: Callable[..., Array], kernel: OnePass) -> Operation:
+    """Declare an operation on pairs of floats of one shape."""
+
+    def reference(x: Array, y: Array) -> Array:
+        return function(x.astype(np.float64), y.astype(np.float64))
+
+    operation = Operation(
+        name,
+        inputs=lambda rng, shape, dtype: (draw(rng, shape, dtype), draw(rng, shape, dtype)),
+        reference=reference,
+        bound=lambda x, y: rounding(np.abs(reference(x, y)), x.dtype),
+        cost=lambda x, y: Cost(x.size, 3 * x.nbytes),
+        shapes=_SHAPES,
+        memory_bound=True,
+    )
+
+    @operation.rung("numpy", dtypes=FLOATS)
+    def by_numpy(x: Array, y: Array) -> Array:
+        """NumPy's."""
+        return np.asarray(function(x, y))
+
+    @operation.rung("vectorized", dtypes=FLOATS)
+    def vectorized(x: Array, y: Array) -> Array:
+        """SIMD, stored past the caches where the result would not stay there; one thread."""
+        return _map(kernel, x, y, threads=1)
+
+    @operation.rung("parallel", dtypes=FLOATS)
+    def parallel(x: Array, y: Array) -> Array:
+        """The same, its parts claimed by the pool's threads."""
+        return _map(kernel, x, y)
+
+    return operation
+
+
+ADD = _pairwise("add", np.add, add_pass)
+MULTIPLY = _pairwise("multiply", np.multiply, multiply_pass)
+
+
 # Several results from one pass
 
 KEYS = (
@@ -360,11 +402,10 @@ def _check_shapes(x: Array, y: Array) -> None:
 def _results(
     product: Array, total: Array, squares: Array, distance: Any, dot: Any, dtype: DType
 ) -> dict[str, Array]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        scalars = (
-            np.asarray(distance).astype(dtype if dtype in FLOATS else FLOAT64),
-            np.asarray(dot).astype(dtype),
-        )
+    scalars = (
+        np.asarray(distance).astype(dtype if dtype in FLOATS else FLOAT64),
+        np.asarray(dot).astype(dtype),
+    )
     return dict(zip(KEYS, (product, total, squares, *scalars), strict=True))
 
 
@@ -382,7 +423,8 @@ def operations_loops(x: Array, y: Array) -> dict[str, Array]:
         )
     )
     distance = math.sqrt(sum((p - q) * (p - q) for p, q in pairs))
-    return _results(product, total, squares, distance, sum(p * q for p, q in pairs), dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _results(product, total, squares, distance, sum(p * q for p, q in pairs), dtype)
 
 
 @OPERATIONS.rung("numpy", dtypes=tuple(dtype for dtype in FLOATS if dtype not in HALVES))
@@ -392,9 +434,9 @@ def operations_numpy(x: Array, y: Array) -> dict[str, Array]:
     squares = difference * difference
     distance = np.sqrt(np.sum(squares, dtype=np.float64))
     product = x * y
-    return _results(
-        product, x + y, squares, distance, np.sum(product, dtype=np.float64), common_dtype(x=x, y=y)
-    )
+    dot = np.sum(product, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _results(product, x + y, squares, distance, dot, common_dtype(x=x, y=y))
 
 
 @tile_kernel(
@@ -459,9 +501,9 @@ def operations_arrays(x: Array, y: Array, threads: int | None = None) -> dict[st
     The sums are kept in float64 (integers: modulo 2**64), tile by tile and the tiles in order.
     """
     _check_shapes(x, y)
-    dtype = common_dtype(x=x, y=y)
+    dtype = x.dtype if x.dtype == y.dtype else common_dtype(x=x, y=y)
     # uint64 has a kernel of its own: the distance needs its values, not just its bits.
-    computed = dtype if dtype == np.uint64 else compute_dtype(dtype)
+    computed = dtype if dtype == _UINT64 else compute_dtype(dtype)
     p, q = (contiguous(v, computed).reshape(-1) for v in (x, y))
     arrays = [empty(p.shape, computed) for _ in range(3)]
     tiles = -(-p.size // BLOCK)
@@ -477,6 +519,5 @@ def operations_arrays(x: Array, y: Array, threads: int | None = None) -> dict[st
         _integer_operations[computed](tiles, p, q, *arrays, distances, dots, threads=threads)
     product, total, squares = (convert(array.reshape(x.shape), dtype) for array in arrays)
     with np.errstate(over="ignore", invalid="ignore"):
-        return _results(
-            product, total, squares, np.sqrt(np.sum(distances)), np.sum(dots, dtype=dots.dtype), dtype
-        )
+        distance = math.sqrt(np.add.reduce(distances))
+        return _results(product, total, squares, distance, np.add.reduce(dots), dtype)

@@ -163,19 +163,17 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     # A small product is over in less time than it takes to look at its arguments properly. The plainest, two
     # matrices of one float dtype, are looked at here, for a third of a microsecond; the rest in `product`.
     if type(a) is ndarray and type(b) is ndarray and a.ndim == 2 and b.ndim == 2:
-        dtype = a.dtype
-        if b.dtype is dtype and (dtype is FLOAT32 or dtype is FLOAT64):
-            c = out
+        dtype, (rows, inner) = a.dtype, a.shape
+        if b.dtype is dtype and (dtype is FLOAT32 or dtype is FLOAT64) and len(b) == inner:
+            c, columns, size = out, b.shape[1], b.size
             if out is None:
-                shape = len(a), b.shape[1]
-                c = ndarray(shape, dtype) if shape[0] * shape[1] < _LARGE else empty(shape, dtype)
+                shape = rows, columns
+                c = ndarray(shape, dtype) if rows * columns < _LARGE else empty(shape, dtype)
             if type(c) is ndarray and c.dtype is dtype and c.ndim == 2 and c.flags.writeable:
-                size = b.size
-                rows = len(a)
                 if rows * size <= SMALL and (size <= SMALL_B or rows > 4) and _SMALL[dtype](a, b, c):
                     return c
-                if len(b) == a.shape[1] and rows * size:
-                    prepared = prepare_contiguous(dtype, a.shape, b.shape[1])
+                if rows * size:
+                    prepared = prepare_contiguous(dtype, a.shape, columns)
                     if (prepared.at_once or partial(run, prepared))(a, b, c):
                         return c
     result = product(read("a", a), read("b", b), out=out)
