@@ -177,12 +177,27 @@ class Vectors:
         if source.dtype == self.dtype:
             return value
         builder = self.code.builder
-        if source.dtype == FLOAT16:
+        if source.dtype == FLOAT16 and self.code.target.float16:
             halves = builder.bitcast(value.ir, ir.VectorType(ir.HalfType(), self.lanes))
             return Value(self.code, builder.fpext(halves, self.type))
+        bits = Value(self.code, builder.zext(value.ir, ir.VectorType(_I32, self.lanes)))
+        if source.dtype == FLOAT16:
+            return self._from_half_bits(bits)
         # A bfloat16 is the upper half of the float32 of the same value.
-        bits = Value(self.code, builder.zext(value.ir, ir.VectorType(_I32, self.lanes))) << 16
-        return Value(self.code, builder.bitcast(bits.ir, self.type))
+        return Value(self.code, builder.bitcast((bits << 16).ir, self.type))
+
+    def _from_half_bits(self, half: Value) -> Value:
+        """Return float32 of the bits of float16: moved to where float32 has them, and the exponent set right.
+
+        Exponents differ by 127 - 15, so the moved number is 2^112 too small, subnormal ones too; infinities
+        and NaN have all bits of the exponent set in both.
+        """
+        code, builder = self.code, self.code.builder
+        moved = (half & 0x7FFF) << 13
+        number = Value(code, builder.bitcast(moved.ir, self.type)) * self.constant(2.0**112)
+        bits = Value(code, builder.bitcast(number.ir, moved.ir.type))
+        bits = code.select(moved >= 0x7C00 << 13, moved | 0x7F800000, bits)
+        return Value(code, builder.bitcast((bits | ((half & 0x8000) << 16)).ir, self.type))
 
     def store(
         self, value: Value, address: Value, mask: Value | None = None, stream: bool = False, align: int = 0

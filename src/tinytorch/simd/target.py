@@ -24,6 +24,7 @@ class Target:
     vector_bytes: int
     registers: int
     fused: bool  # a multiply-add with one rounding
+    float16: bool  # conversion from float16
     #: Rows and vectors of the register tile, the accumulators of a product: see `tile`.
     rows: int
     vectors: int
@@ -42,26 +43,27 @@ class Target:
         return (self.triple or llvm.get_process_triple()).startswith(("x86_64", "i386", "i686"))
 
 
-_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma")
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c")
 #: Best first. Register tiles: with MR rows and NV vectors, one step of K loads NV vectors of B, broadcasts
 #: MR numbers of A and does MR * NV multiply-adds. MR * NV must cover the latency of a multiply-add (4 cycles
 #: times 2 a cycle: at least 8), and MR * NV + NV + 1 registers must exist, or the tile spills to memory.
 #: AVX-512, 32 registers: 6 x 4 and 8 x 3 and 12 x 2 are alike, 14 x 2 spills (Zen 4). AVX2, 16 registers:
 #: 6 x 2 uses 15 of them and loads 8 times for 12 multiply-adds; 4 x 3 loads 7 times, 4 x 2 only 6 for 8.
-#: NEON, 32 registers and a multiply by lane: 8 x 3. The fallback has no fused multiply-add: its products
+#: NEON, 32 registers: 5 x 4 loads 9 times for 20; 8 x 3, 7 x 3 and 6 x 4 would fit, but LLVM spills (seen in
+#: its assembly for three CPUs; no ARM machine has timed it). The fallback has no fused multiply-add: its products
 #: need a register on their way to the sum, so 4 x 2.
 TARGETS = (
     Target(
-        *("avx512-bf16", (*_AVX512, "avx512vnni", "avx512bf16"), (), 64, 32, True, 6, 4),
+        *("avx512-bf16", (*_AVX512, "avx512vnni", "avx512bf16"), (), 64, 32, True, True, 6, 4),
         bfloat16_dot=True,
         int8_dot=True,
     ),
-    Target("avx512-vnni", (*_AVX512, "avx512vnni"), ("avx512bf16",), 64, 32, True, 6, 4, int8_dot=True),
-    Target("avx512", _AVX512, ("avx512bf16", "avx512vnni", "avxvnni"), 64, 32, True, 6, 4),
-    Target("avx2", ("avx2", "fma"), ("avx512", "avx10", "evex512"), 32, 16, True, 6, 2),
-    Target("neon-dot", ("neon", "dotprod"), ("sve", "sme"), 16, 32, True, 8, 3, int8_dot=True),
-    Target("neon", ("neon",), ("sve", "sme", "dotprod", "i8mm", "bf16"), 16, 32, True, 8, 3),
-    Target("generic", (), (), 16, 16, False, 4, 2),
+    Target("avx512-vnni", (*_AVX512, "avx512vnni"), ("avx512bf16",), 64, 32, True, True, 6, 4, int8_dot=True),
+    Target("avx512", _AVX512, ("avx512bf16", "avx512vnni", "avxvnni"), 64, 32, True, True, 6, 4),
+    Target("avx2", ("avx2", "fma", "f16c"), ("avx512", "avx10", "evex512"), 32, 16, True, True, 6, 2),
+    Target("neon-dot", ("neon", "dotprod"), ("sve", "sme"), 16, 32, True, True, 5, 4, int8_dot=True),
+    Target("neon", ("neon",), ("sve", "sme", "dotprod", "i8mm", "bf16"), 16, 32, True, True, 5, 4),
+    Target("generic", (), (), 16, 16, False, False, 4, 2),
 )
 
 
