@@ -161,7 +161,8 @@ def prepare(
         dots=code["dots"], finish=code["finish"],
         pack_panels=pack_b["panels"],
         pack_b_transposed=pack_b["transposed"], pack_b_strided=pack_b["strided"],
-        widen=pack_b["rows"], pack_rows=pack_a["rows"], pack_a_transposed=pack_a["transposed"], pack_a_strided=pack_a["strided"],
+        widen=pack_b["rows"], pack_rows=pack_a["rows"],
+        pack_a_transposed=pack_a["transposed"], pack_a_strided=pack_a["strided"],
     )  # fmt: skip
     return Prepared(plan, dtype, p.right)
 

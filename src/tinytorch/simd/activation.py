@@ -15,7 +15,7 @@ ACTIVATIONS = {None: NONE, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH, "silu
 
 #: Degree d at which the first dropped term, (ln(2) / 2)^(d+1) / (d+1)!, is below half an ulp of r.
 _DEGREE = {FLOAT32: 7, FLOAT64: 13}
-#: Added to a number, it leaves the nearest integer in the low bits of the sum: 1.5 * 2^(bits of the fraction).
+#: Added to a number, it leaves the nearest integer in the low bits of the sum: 1.5 * 2^(fraction bits).
 _MAGIC = {FLOAT32: 1.5 * 2.0**23, FLOAT64: 1.5 * 2.0**52}
 #: ln(2) in two parts; the upper has so few bits that n times it is exact.
 _LN2: dict[DType, tuple[float, float]] = {

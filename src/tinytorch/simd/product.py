@@ -91,8 +91,9 @@ def sweep(
 ) -> None:
     """C[rows, columns] (+)= A @ one panel of B, which is "packed", or "direct": rows `b_row` apart.
 
-    With "few" rows of A a packed B is read as fast as memory gives it, so it is asked for ahead. The rows are cut into tiles of nearly the same height, so that none is too low to keep the multiply-adds
-    busy: 8 rows are 4 + 4, not 6 + 2. `masked` is for panels of fewer than NR columns.
+    With "few" rows of A a packed B is read as fast as memory gives it, so it is asked for ahead. The rows
+    are cut into tiles of nearly the same height, so that none is too low to keep the multiply-adds busy: 8
+    rows are 4 + 4, not 6 + 2. `masked` is for panels of fewer than NR columns.
     """
     V = code.vectors(dtype)
     height, width = tile(code.target, dtype)

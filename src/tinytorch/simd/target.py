@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
-from tinytorch.runtime.arrays import FLOAT64, DType
+from tinytorch.runtime.arrays import DType
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c")
 #: AVX-512, 32 registers: 6 x 4 and 8 x 3 and 12 x 2 are alike, 14 x 2 spills (Zen 4). AVX2, 16 registers:
 #: 6 x 2 uses 15 of them and loads 8 times for 12 multiply-adds; 4 x 3 loads 7 times, 4 x 2 only 6 for 8.
 #: NEON, 32 registers: 5 x 4 loads 9 times for 20; 8 x 3, 7 x 3 and 6 x 4 would fit, but LLVM spills (seen in
-#: its assembly for three CPUs; no ARM machine has timed it). The fallback has no fused multiply-add: its products
-#: need a register on their way to the sum, so 4 x 2.
+#: its assembly for three CPUs; no ARM machine has timed it). The fallback has no fused multiply-add: its
+#: products need a register on their way to the sum, so 4 x 2.
 TARGETS = (
     Target(
         *("avx512-bf16", (*_AVX512, "avx512vnni", "avx512bf16"), (), 64, 32, True, True, 6, 4),
@@ -124,8 +124,3 @@ def host(target: Target) -> tuple[str, str]:
         for name, there in llvm.get_host_cpu_features().items()
     }
     return llvm.get_host_cpu_name(), ",".join(f"{'+' if on else '-'}{name}" for name, on in flags.items())
-
-
-def is_double(dtype: DType) -> bool:
-    """Say whether numbers take eight bytes."""
-    return dtype == FLOAT64
