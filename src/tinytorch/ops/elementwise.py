@@ -160,9 +160,10 @@ class OnePass(dict[tuple[DType, int], Callable[..., bool]]):
             if limit == 1:
                 return entry(0, 1, 0, 0, kernel, 0, x, y, out)
             workers = current()
-            workers.ready(limit)
-            part = min(most, max(least, -(-count // (_PARTS * limit * line)) * line))
             wake = count >= many or next(turns) % _SELDOM == 0
+            if wake:
+                workers.ready(limit)  # takes 0.4 us, and a launch is right without
+            part = min(most, max(least, -(-count // (_PARTS * limit * line)) * line))
             return entry(workers.address, limit, wake, tile, kernel, part, x, y, out)
 
         self[key] = run

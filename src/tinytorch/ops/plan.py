@@ -30,7 +30,7 @@ from tinytorch.ops.gemm import (
 )
 from tinytorch.ops.launch import launcher, tile_callback
 from tinytorch.runtime.arrays import DType
-from tinytorch.runtime.threads import get_num_threads, on_change
+from tinytorch.runtime.threads import MAX_THREADS, get_num_threads, on_change
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
 from tinytorch.simd.product import STREAM_ROWS as STREAM_ROWS_HELD
@@ -133,7 +133,7 @@ def prepare(
     )
     path, a_way, b_way = _route(p)
     MC, KC, NC = _blocks(p, path, b_way)
-    limit = 1 if p.work < SERIAL else get_num_threads() if threads is None else threads
+    limit = 1 if p.work < SERIAL else min(get_num_threads() if threads is None else threads, MAX_THREADS)
     tile_rows, tile_columns = _cut(p, path, limit)
     row_tiles, column_tiles = -(-p.rows // tile_rows), -(-columns // tile_columns)
     NC = -(-tile_columns // -(-tile_columns // NC))  # blocks of equal size: the last must not be a sliver
