@@ -1,6 +1,6 @@
 """What the vector engine must do on any target: every size, nothing touched outside, NaN and inf in place.
 
-`tests/ops/test_engine.py` runs these checks for the best target. `python -m tests.engine_checks NOTE CHECK...`
+`tests/ops/test_engine.py` runs these checks for the best target. `python -m tests.engine_checks NOTE CHECKS`
 runs them in a process of its own: for the target that TINYTORCH_TARGET names, and because a guard page ends
 the process that touches it. The file NOTE then says what was being computed.
 """
@@ -21,12 +21,14 @@ from tests.memory import LAYOUTS, Array, DType, Framed, Pages
 from tests.ops.test_linear import EXACT
 from tinytorch import get_num_threads, ops, set_num_threads
 from tinytorch.ops.gemm import BLOCKED, DOTTED, LINE, OUTER, STREAMED, Plan
-from tinytorch.ops.plan import prepare, prepare_contiguous
+from tinytorch.ops.plan import prepare, prepare_contiguous, prepare_packed
 from tinytorch.ops.registry import draw, mismatch, operations, product_bound, rounding
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64
 from tinytorch.simd.target import chosen, tile
 
-FLOATS = [np.dtype(t) for t in (np.float32, np.float64)]
-DTYPES = [*FLOATS, np.dtype(np.int64)]
+FLOATS = [FLOAT32, FLOAT64]
+#: What kernels multiply: the dtype of A and of the result, and that of B.
+PAIRS = [(FLOAT32,) * 2, (FLOAT64,) * 2, (INT64,) * 2, (FLOAT32, FLOAT16), (FLOAT32, BFLOAT16)]
 PATHS = {BLOCKED, STREAMED, OUTER, DOTTED}
 MATMUL, CONV2D = operations()["matmul"], operations()["conv2d"]
 # The package's names for these modules are taken by the functions in them.
@@ -46,7 +48,8 @@ def doing(*what: object) -> None:
 def planned(a: Array, b: Array, threads: int = 1) -> Plan:
     """Return the plan of a product of two matrices that takes no shortcut for small ones."""
     c = (b.shape[1] * a.itemsize, a.itemsize)
-    prepared = prepare(a.dtype, a.shape, b.shape[1], a.strides, b.strides, c, 1, threads)
+    right = None if b.dtype == a.dtype else b.dtype
+    prepared = prepare(a.dtype, a.shape, b.shape[1], a.strides, b.strides, c, 1, threads, right)
     return Plan(*prepared.words.tolist())
 
 
@@ -67,33 +70,36 @@ def expect(result: Array, exact: Array, bound: Array, *what: object) -> None:
 class Places:
     """Operands and results between bytes that nobody may write."""
 
+    tries, first_turn = 4, 0  # layouts for each size, and which come first
+
     def __init__(self) -> None:
-        self._frames: dict[str, Framed] = {}
+        self._around: dict[str, Framed | Pages] = {}
 
     def put(self, name: str, values: Array, layout: str = "C", writeable: bool = False) -> Array:
         """Return an array of these values; there is one of each name at a time."""
-        self._frames[name] = frame = Framed(values.shape, values.dtype, layout)
+        self._around[name] = frame = Framed(values.shape, values.dtype, layout)
         frame.array[...] = values
         return frame.array
 
     def look(self) -> None:
         """See that nothing around the arrays was written."""
-        for name, frame in self._frames.items():
-            assert frame.intact(), f"bytes beside {name} were written"
+        for name, around in self._around.items():
+            assert around.intact(), f"bytes beside {name} were written"
 
 
 class GuardedPlaces(Places):
-    """Operands and results that end where a page begins that nobody may touch, or begin where one ends."""
+    """The same against a page that nobody may read, either: each ends where one begins, or the other way."""
 
     def __init__(self, at_end: bool) -> None:
         super().__init__()
         self._pages: dict[str, Pages] = {}
         self._at_end = at_end
+        self.tries, self.first_turn = 2, int(at_end)
 
     def put(self, name: str, values: Array, layout: str = "C", writeable: bool = False) -> Array:
         """Return an array of these values; there is one of each name at a time."""
         if name not in self._pages:
-            self._pages[name] = Pages(4 << 20)
+            self._around[name] = self._pages[name] = Pages(4 << 20)
         return self._pages[name].place(values, layout, self._at_end, writeable)
 
 
@@ -127,13 +133,17 @@ def small_caches(dtype: DType) -> Iterator[None]:
     _, width = tile(chosen(), dtype)
     least = 192 * width * dtype.itemsize * 4 // 3  # L1 for the smallest KC that there is
     with mock.patch.object(plan_module, "cache_bytes", lambda: (least, 8 << 10, 16 << 10)):
-        prepare.cache_clear()
-        prepare_contiguous.cache_clear()
+        forget_plans()
         try:
             yield
         finally:
-            prepare.cache_clear()
-            prepare_contiguous.cache_clear()
+            forget_plans()
+
+
+def forget_plans() -> None:
+    """Let the next product be planned anew."""
+    for planner in (prepare, prepare_contiguous, prepare_packed):
+        planner.cache_clear()
 
 
 @contextmanager
@@ -157,7 +167,14 @@ def sizes(dtype: DType) -> Iterator[tuple[int, int, int]]:
     sweep = range(2 * width + 2)
     yield from itertools.product((0, 1, 5), repeat=3)
     for m in sweep:
-        for k, n in ((1, 1), (3, width + 1), (lanes + 1, 2), (lanes, lanes // 2), (7, width), (9, 2 * width + 1)):
+        for k, n in (
+            (1, 1),
+            (3, width + 1),
+            (lanes + 1, 2),
+            (lanes, lanes // 2),
+            (7, width),
+            (9, 2 * width + 1),
+        ):
             yield m, k, n
     for k in sweep:
         for m, n in ((1, 1), (1, width + 1), (2, 3), (4, width), (rows + 1, width - 1), (17, width + 3)):
@@ -167,44 +184,52 @@ def sizes(dtype: DType) -> Iterator[tuple[int, int, int]]:
             yield m, k, n
 
 
-def check_products(dtype: DType, places: Places) -> None:
+def check_products(dtype: DType, right: DType, places: Places) -> None:
     """Products of all sizes, with all layouts of both sides and of the result, on all paths."""
     rng = np.random.default_rng(0)
-    names, turn, paths = list(LAYOUTS), 0, set()
+    names, turn, paths = list(LAYOUTS), places.first_turn, set()
     for m, k, n in sizes(dtype):
-        a, b = draw(rng, (m, k), dtype), draw(rng, (k, n), dtype)
-        exact, bound = MATMUL.reference(a, b), MATMUL.bound(a, b)
-        for number in range(4):
+        values = draw(rng, (m, k), dtype), draw(rng, (k, n), right)
+        exact, bound = MATMUL.reference(*values), MATMUL.bound(*values)
+        for number in range(places.tries):
             turn += 1
             # C order has a shortcut, so it is always tried; then all combinations in turn.
             layouts = [names[turn // 7**i % 7 if number else 0] for i in range(3)]
-            what = dtype, (m, k, n), layouts
+            what = dtype, right, (m, k, n), layouts
             doing("matmul", *what)
-            left, right = places.put("a", a, layouts[0]), places.put("b", b, layouts[1])
+            a, b = (places.put(*item) for item in zip("ab", values, layouts[:2], strict=True))
             out = places.put("out", unset((m, n), dtype), layouts[2], writeable=True)
-            assert ops.matmul(left, right, out=out) is out
+            assert ops.matmul(a, b, out=out) is out
             expect(out, exact, bound, "matmul", *what)
             places.look()
             # This rung has no shortcut: small products, too, take the path that is planned for them.
             doing("vectorized", *what)
-            expect(matmul_module.vectorized(left, right), exact, bound, "vectorized", *what)
+            expect(matmul_module.vectorized(a, b), exact, bound, "vectorized", *what)
             if exact.size:
-                paths.add(planned(left, right).path)
+                paths.add(planned(a, b).path)
     assert paths == PATHS
 
 
-def check_stacks(dtype: DType, places: Places) -> None:
+def check_stacks(dtype: DType, right: DType, places: Places) -> None:
     """Stacks of matrices that broadcast, in all layouts."""
     rng = np.random.default_rng(1)
     rows, width = tile(chosen(), dtype)
-    batches = [((3,), (3,)), ((1,), (4,)), ((2, 1), (3,)), ((), (2, 2)), ((2, 2), ()), ((0,), (1,)), ((1,), (1,))]
+    batches = [
+        ((3,), (3,)),
+        ((1,), (4,)),
+        ((2, 1), (3,)),
+        ((), (2, 2)),
+        ((2, 2), ()),
+        ((0,), (1,)),
+        ((1,), (1,)),
+    ]
     shapes = [(2, 3, width + 1), (rows + 1, 5, 3), (1, 9, 2 * width), (18, 7, width + 1), (3, 0, 2)]
     layouts = itertools.cycle(itertools.product(LAYOUTS, repeat=2))
-    for (left, right), (m, k, n) in itertools.product(batches, shapes):
-        a, b = draw(rng, (*left, m, k), dtype), draw(rng, (*right, k, n), dtype)
+    for (batch_a, batch_b), (m, k, n) in itertools.product(batches, shapes):
+        a, b = draw(rng, (*batch_a, m, k), dtype), draw(rng, (*batch_b, k, n), right)
         exact, bound = MATMUL.reference(a, b), MATMUL.bound(a, b)
         for layout_a, layout_b in itertools.islice(layouts, 6):
-            what = "stacks", dtype, a.shape, b.shape, layout_a, layout_b
+            what = "stacks", dtype, right, a.shape, b.shape, layout_a, layout_b
             doing(*what)
             out = places.put("out", unset(exact.shape, dtype), layout_b, writeable=True)
             ops.matmul(places.put("a", a, layout_a), places.put("b", b, layout_b), out=out)
@@ -212,7 +237,7 @@ def check_stacks(dtype: DType, places: Places) -> None:
             places.look()
 
 
-def check_linear(dtype: DType, places: Places) -> None:
+def check_linear(dtype: DType, right: DType, places: Places) -> None:
     """Dense layers of all widths, weights packed and not, with bias and activation."""
     rng = np.random.default_rng(2)
     rows, width = tile(chosen(), dtype)
@@ -223,7 +248,7 @@ def check_linear(dtype: DType, places: Places) -> None:
     shapes = [*itertools.product((1, 2, 3, rows + 1, 18), (6,), columns)]
     shapes += [*itertools.product((0, 1, 2, 3, rows), (0, 1, 2, 3, 4, 5, 37), (4 * width + 2,))]
     for number, (m, k, n) in enumerate(shapes):
-        x, weight, bias = (draw(rng, shape, dtype) for shape in ((m, k), (k, n), (n,)))
+        x, weight, bias = draw(rng, (m, k), dtype), draw(rng, (k, n), right), draw(rng, (n,), dtype)
         activation, (layout_x, layout_weight) = next(activations), next(names)
         offset = bias.astype(np.float64) if number % 3 else np.zeros(n)
         before = x.astype(np.float64) @ weight.astype(np.float64) + offset
@@ -231,14 +256,14 @@ def check_linear(dtype: DType, places: Places) -> None:
         # As in `tests/ops/test_linear.py`: no activation is steeper than 1.2; each rounds a few times itself.
         bound = 1.2 * (product_bound(x, weight, dtype, k + 1) + rounding(np.abs(offset), dtype))
         bound = bound + 8 * rounding(np.abs(exact) + np.abs(before), dtype)
-        what = "linear", dtype, (m, k, n), activation, layout_x, layout_weight
+        what = "linear", dtype, right, (m, k, n), activation, layout_x, layout_weight
         doing(*what)
-        inputs = places.put("x", x, layout_x), places.put("weight", weight, layout_weight)
+        rows_of, matrix = places.put("x", x, layout_x), places.put("weight", weight, layout_weight)
         offsets = places.put("bias", bias, ("C", "strided", "backwards")[number % 3]) if number % 3 else None
-        for right in (inputs[1], ops.pack_weight(inputs[1])):
+        for form in (matrix, ops.pack_weight(matrix)):
             out = places.put("out", unset((m, n), dtype), writeable=True)
-            ops.linear(inputs[0], right, offsets, activation, out=out)
-            expect(out, exact, bound, *what, "plain" if right is inputs[1] else "packed")
+            ops.linear(rows_of, form, offsets, activation, out=out)
+            expect(out, exact, bound, *what, "plain" if form is matrix else "packed")
             places.look()
 
 
@@ -263,51 +288,53 @@ def check_conv2d(dtype: DType, places: Places) -> None:
             places.look()
 
 
-def check_blocks(dtype: DType, places: Places) -> None:
+def check_blocks(dtype: DType, right: DType, places: Places) -> None:
     """Products that are cut into several blocks in every direction: along the sum, rows and columns."""
     rng = np.random.default_rng(4)
     rows, width = tile(chosen(), dtype)
     with small_caches(dtype):
         # From 129 rows on A is packed, too; with less it is, if its rows are not contiguous.
         for m, k, n in ((5 * rows + 3, 500, 5 * width + 3), (150, 390, 261)):
-            a, b, bias = (draw(rng, shape, dtype) for shape in ((m, k), (k, n), (n,)))
-            exact, bound = MATMUL.reference(a, b), MATMUL.bound(a, b)
+            values, bias = (draw(rng, (m, k), dtype), draw(rng, (k, n), right)), draw(rng, (n,), dtype)
+            exact, bound = MATMUL.reference(*values), MATMUL.bound(*values)
             for layouts in zip(LAYOUTS, reversed(LAYOUTS), strict=True):
-                left, right = (places.put(*item) for item in zip("ab", (a, b), layouts, strict=True))
-                plan = planned(left, right)
+                a, b = (places.put(*item) for item in zip("ab", values, layouts, strict=True))
+                plan = planned(a, b)
                 assert plan.path == BLOCKED
-                assert plan.KC < k and plan.MC < m and plan.NC < n
-                doing("blocks", dtype, (m, k, n), layouts)
-                expect(matmul_module.vectorized(left, right), exact, bound, dtype, (m, k, n), layouts)
+                assert min(k - plan.KC, m - plan.MC, n - plan.NC) > 0
+                what = dtype, right, (m, k, n), layouts
+                doing("blocks", *what)
+                expect(matmul_module.vectorized(a, b), exact, bound, *what)
                 if dtype in FLOATS:
                     # Bias and activation once, at the last block of the sum.
-                    result = ops.linear(left, ops.pack_weight(right), bias, "relu")
+                    result = ops.linear(a, ops.pack_weight(b), bias, "relu")
                     wide = bound + rounding(np.abs(exact) + np.abs(bias), dtype)
-                    expect(result, np.maximum(exact + bias, 0), wide, "packed", dtype, (m, k, n), layouts)
+                    expect(result, np.maximum(exact + bias, 0), wide, "packed", *what)
 
 
-def check_unaligned(dtype: DType) -> None:
+def check_unaligned(dtype: DType, right: DType) -> None:
     """Operands and results whose numbers lie across the boundaries of their type."""
     rng = np.random.default_rng(5)
     _, width = tile(chosen(), dtype)
+    dtypes = dtype, right, dtype
     for m, k, n in ((1, 1, 1), (3, 5, 2), (5, 7, width + 1), (17, width, 2 * width + 1), (2, 4, width)):
         shapes = (m, k), (k, n), (m, n)
-        a, b = draw(rng, shapes[0], dtype), draw(rng, shapes[1], dtype)
-        exact, bound = MATMUL.reference(a, b), MATMUL.bound(a, b)
-        for odd, layout in itertools.product(itertools.product((0, 1, dtype.itemsize - 1), repeat=3), LAYOUTS):
-            frames = [Framed(s, dtype, layout, off) for s, off in zip(shapes, odd, strict=True)]
-            left, right, out = (frame.array for frame in frames)
-            left[...], right[...], out[...] = a, b, unset(out.shape, dtype)
-            assert all(x.ctypes.data % x.itemsize == off for x, off in zip((left, right, out), odd, strict=True))
-            what = dtype, (m, k, n), f"{odd} bytes off", layout
-            assert ops.matmul(left, right, out=out) is out
+        values = draw(rng, (m, k), dtype), draw(rng, (k, n), right)
+        exact, bound = MATMUL.reference(*values), MATMUL.bound(*values)
+        for odd, layout in itertools.product(itertools.product((0, 1), repeat=3), LAYOUTS):
+            frames = [Framed(shape, d, layout, o) for shape, d, o in zip(shapes, dtypes, odd, strict=True)]
+            a, b, out = (frame.array for frame in frames)
+            a[...], b[...], out[...] = *values, unset((m, n), dtype)
+            assert tuple(x.ctypes.data % x.itemsize for x in (a, b, out)) == odd
+            what = dtype, right, (m, k, n), f"{odd} bytes off", layout
+            assert ops.matmul(a, b, out=out) is out
             expect(out, exact, bound, *what)
             if dtype in FLOATS:
-                expect(ops.linear(left, ops.pack_weight(right)), exact, bound, "packed", *what)
+                expect(ops.linear(a, ops.pack_weight(b)), exact, bound, "packed", *what)
             assert all(frame.intact() for frame in frames)
 
 
-def check_nonfinite(dtype: DType) -> None:
+def check_nonfinite(dtype: DType, right: DType) -> None:
     """NaN and inf at every place of small matrices, on every path: in the result where IEEE 754 has them.
 
     Matrices with zeros, which make NaN of inf; the last columns and rows, beside which panels are filled up.
@@ -326,28 +353,27 @@ def check_nonfinite(dtype: DType) -> None:
         ((5, lanes + 1, 1), ("C", "C")),
         ((3, 2, width + 1), ("backwards", "transposed")),
     ):
-        a, b = (x * (rng.random(x.shape) < 0.8) for x in (draw(rng, (m, k), dtype), draw(rng, (k, n), dtype)))
-        # Times zero is NaN for inf: at least once for every place that there is.
+        dtypes = dtype, right
+        frames = [Framed(*item) for item in zip(((m, k), (k, n)), dtypes, layouts, strict=True)]
+        a, b = (frame.array for frame in frames)
+        for array in (a, b):
+            array[...] = draw(rng, array.shape, dtype) * (rng.random(array.shape) < 0.8)
+        # Times zero an inf is NaN: at least once for every place that there is.
         a[-1], b[:, -1] = 0, 0
-        frames = Framed(a.shape, dtype, layouts[0]), Framed(b.shape, dtype, layouts[1])
-        left, right = (frame.array for frame in frames)
-        left[...], right[...] = a, b
-        paths.add(planned(left, right).path)
-        for side, array in enumerate((left, right)):
+        paths.add(planned(a, b).path)
+        for name, array in (("A", a), ("B", b)):
             for place, value in itertools.product(np.ndindex(array.shape), (np.nan, np.inf, -np.inf)):
                 before = array[place]
                 array[place] = value
                 # Every product and sum as IEEE 754 has them, with no library between.
                 with np.errstate(invalid="ignore"):
-                    terms = left[:, :, None].astype(np.float64) * right[None].astype(np.float64)
-                    exact = terms.sum(1)
-                bound = product_bound(left, right, dtype, k)
-                what = dtype, (m, k, n), layouts, f"{value} at {place} of {'AB'[side]}"
+                    exact = (a[:, :, None].astype(np.float64) * b.astype(np.float64)).sum(1)
+                bound = product_bound(a, b, dtype, k)
+                what = dtype, right, (m, k, n), layouts, f"{value} at {place} of {name}"
                 doing(*what)
-                expect(ops.matmul(left, right), exact, bound, "matmul", *what)
-                expect(matmul_module.vectorized(left, right), exact, bound, "vectorized", *what)
-                packed = ops.linear(left, ops.pack_weight(right))
-                expect(packed, exact, bound, "packed", *what)
+                expect(ops.matmul(a, b), exact, bound, "matmul", *what)
+                expect(matmul_module.vectorized(a, b), exact, bound, "vectorized", *what)
+                expect(ops.linear(a, ops.pack_weight(b)), exact, bound, "packed", *what)
                 array[place] = before
     assert paths == PATHS
 
@@ -368,7 +394,7 @@ def check_nonfinite_conv2d(dtype: DType) -> None:
             array[place] = before
 
 
-def check_threads(dtype: DType) -> None:
+def check_threads(dtype: DType, right: DType) -> None:
     """Bitwise the same result on any number of threads, on every path."""
     rng = np.random.default_rng(8)
     calls: dict[str, Callable[[], Any]] = {}
@@ -383,8 +409,8 @@ def check_threads(dtype: DType) -> None:
         (3, 701, 400, "transposed"),
         (901, 400, 2, "C"),
     ):
-        a, b = draw(rng, (m, k), dtype), draw(rng, (k, n), dtype)
-        frame = Framed(b.shape, dtype, layout)
+        a, b = draw(rng, (m, k), dtype), draw(rng, (k, n), right)
+        frame = Framed(b.shape, right, layout)
         frame.array[...] = b
         plan = planned(a, frame.array, threads=8)
         assert plan.threads > 1, (m, k, n)
@@ -396,7 +422,7 @@ def check_threads(dtype: DType) -> None:
                 a, packed, bias, "gelu"
             )
     assert paths == PATHS
-    stack_a, stack_b = draw(rng, (6, 40, 60), dtype), draw(rng, (6, 60, 70), dtype)
+    stack_a, stack_b = draw(rng, (6, 40, 60), dtype), draw(rng, (6, 60, 70), right)
     calls["stacks"] = lambda: ops.matmul(stack_a, stack_b)
     x, weight, bias, *steps = CONV2D.inputs(rng, (3, 8, 30, 30, 9, 3, 3, 1, 1), dtype)
     calls["conv2d"] = lambda: ops.conv2d(x, weight, bias, *steps)
@@ -407,42 +433,43 @@ def check_threads(dtype: DType) -> None:
     for count in (2, 3, 8):
         with threads(count):
             for name, call in calls.items():
-                doing("threads", count, dtype, name)
+                doing("threads", count, dtype, right, name)
                 same = np.array_equal(call().view(np.uint8), first[name].view(np.uint8))
-                assert same, f"{name} of {dtype} differs on {count} threads"
+                assert same, f"{name} of {dtype} by {right} differs on {count} threads"
 
 
 # As a program
 
 
-def check_guarded(dtype: DType) -> None:
-    """All of it against guard pages, at either end, and with packed blocks against one, too."""
-    with guarded_memory():
-        for at_end in (True, False):
-            places = GuardedPlaces(at_end)
-            check_products(dtype, places)
-            check_stacks(dtype, places)
-            if dtype in FLOATS:
-                check_linear(dtype, places)
-            check_conv2d(dtype, places)
-            check_blocks(dtype, places)
-
-
-def check_framed(dtype: DType) -> None:
-    """All of it between bytes that must stay."""
-    places = Places()
-    check_products(dtype, places)
-    check_stacks(dtype, places)
+def check_all(dtype: DType, right: DType, places: Places) -> None:
+    """Whatever there is to be put somewhere."""
+    check_products(dtype, right, places)
+    check_stacks(dtype, right, places)
+    check_blocks(dtype, right, places)
     if dtype in FLOATS:
-        check_linear(dtype, places)
-    check_conv2d(dtype, places)
-    check_blocks(dtype, places)
+        check_linear(dtype, right, places)
+    if dtype == right:
+        check_conv2d(dtype, places)
 
 
-def check_special(dtype: DType) -> None:
+def check_framed(dtype: DType, right: DType) -> None:
+    """All of it between bytes that must stay."""
+    check_all(dtype, right, Places())
+
+
+def check_guarded(dtype: DType, right: DType) -> None:
+    """All of it against guard pages, at either end, and what is packed against one, too."""
+    with guarded_memory():
+        # Half types have loads of their own, but none that begins elsewhere.
+        for at_end in (True, False) if dtype == right else (True,):
+            check_all(dtype, right, GuardedPlaces(at_end))
+
+
+def check_special(dtype: DType, right: DType) -> None:
     """NaN and inf, for dtypes that have them."""
     if dtype in FLOATS:
-        check_nonfinite(dtype)
+        check_nonfinite(dtype, right)
+    if dtype == right and dtype in FLOATS:
         check_nonfinite_conv2d(dtype)
 
 
@@ -456,13 +483,13 @@ CHECKS = {
 
 
 def main(note: str, *checks: str) -> None:
-    """Run checks for the dtypes that kernels compute in."""
+    """Run checks for all that kernels multiply."""
     global _note  # noqa: PLW0603
     with Path(note).open("wb") as file:
         _note = file.fileno()
         for name in checks:
-            for dtype in DTYPES:
-                CHECKS[name](dtype)
+            for dtype, right in PAIRS:
+                CHECKS[name](dtype, right)
     print(chosen().name)
 
 

@@ -1,4 +1,4 @@
-"""Arrays placed with care: with any strides, between bytes that must stay or pages that must not be touched."""
+"""Arrays placed with care: any strides, between bytes that must stay or pages that must not be touched."""
 
 import ctypes
 import functools
@@ -21,7 +21,7 @@ LAYOUTS = {
     "backwards": (False, 1, 0, -1),
     "transposed, backwards": (True, 1, 2, -1),
 }
-_PATTERN = 0xA5
+_PATTERN, _FRAME = 0xA5, 128
 
 
 def strides_of(shape: tuple[int, ...], size: int, layout: str) -> tuple[int, ...]:
@@ -42,26 +42,35 @@ def extent(shape: tuple[int, ...], size: int, strides: tuple[int, ...]) -> tuple
     return sum(map(abs, reach)) + size, -sum(r for r in reach if r < 0)
 
 
+def _laid(memory: Array, start: int, shape: tuple[int, ...], dtype: DType, layout: str) -> Array:
+    """Return the array that lies so in this memory, all around it a pattern."""
+    strides = strides_of(shape, dtype.itemsize, layout)
+    _, before = extent(shape, dtype.itemsize, strides)
+    memory[...] = _PATTERN
+    return np.ndarray(shape, dtype, memory, start + before, strides)
+
+
+def _unwritten(memory: Array, start: int, array: Array, layout: str) -> bool:
+    """Say whether the pattern around an array is what it was."""
+    expected = np.empty_like(memory)
+    _laid(expected, start, array.shape, array.dtype, layout)[...] = array
+    return bool(np.array_equal(expected, memory))
+
+
 class Framed:
     """An array of this layout between bytes of a pattern, `odd` bytes off the alignment of its type."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, layout: str = "C", odd: int = 0) -> None:
         dtype = np.dtype(dtype)
-        strides = strides_of(shape, dtype.itemsize, layout)
-        span, before = extent(shape, dtype.itemsize, strides)
-        self._bytes = np.full(64 + span + 64, _PATTERN, np.uint8)
-        start = 64 + (odd - self._bytes.ctypes.data - 64) % dtype.itemsize
-        self._where = start + before, strides
-        self.array: Array = self._view(self._bytes, shape, dtype)
-
-    def _view(self, memory: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-        return np.ndarray(shape, dtype, memory, *self._where)
+        span, _ = extent(shape, dtype.itemsize, strides_of(shape, dtype.itemsize, layout))
+        self._memory = np.empty(_FRAME + span + _FRAME, np.uint8)
+        self._start = _FRAME // 2 + (odd - self._memory.ctypes.data - _FRAME // 2) % dtype.itemsize
+        self._layout = layout
+        self.array: Array = _laid(self._memory, self._start, shape, dtype, layout)
 
     def intact(self) -> bool:
         """Say whether nothing but the array itself has been written."""
-        expected = np.full(self._bytes.shape, _PATTERN, np.uint8)
-        self._view(expected, self.array.shape, self.array.dtype)[...] = self.array
-        return bool(np.array_equal(expected, self._bytes))
+        return _unwritten(self._memory, self._start, self.array, self._layout)
 
 
 class Pages:
@@ -75,22 +84,28 @@ class Pages:
         self._bytes = whole[page : page + self._size]
         for guard in (whole[:page], whole[page + self._size :]):
             _protect(guard, 0)
+        self._placed: tuple[Array, int, Array, str] | None = None
 
     def place(self, values: Array, layout: str = "C", at_end: bool = True, writeable: bool = False) -> Array:
         """Return an array of these values that ends at the one page, or begins after the other.
 
         One that is not writeable is so for every instruction, not only for NumPy. It is valid until the next.
         """
-        strides = strides_of(values.shape, values.itemsize, layout)
-        span, before = extent(values.shape, values.itemsize, strides)
-        start = self._size - span if at_end else 0
-        assert start >= 0
+        span, _ = extent(values.shape, values.itemsize, strides_of(values.shape, values.itemsize, layout))
+        memory = self.tail(span + _FRAME) if at_end else self._bytes[: span + _FRAME]
+        assert len(memory) == span + _FRAME
         _protect(self._bytes, mmap.PROT_READ | mmap.PROT_WRITE)
-        array: Array = np.ndarray(values.shape, values.dtype, self._bytes, start + before, strides)
+        start = _FRAME if at_end else 0
+        array = _laid(memory, start, values.shape, values.dtype, layout)
         array[...] = values
+        self._placed = memory, start, array, layout
         if not writeable:
             _protect(self._bytes, mmap.PROT_READ)
         return array
+
+    def intact(self) -> bool:
+        """Say whether nothing but the array that was placed last has been written."""
+        return self._placed is None or _unwritten(*self._placed)
 
     def tail(self, size: int) -> Array:
         """Return the last bytes before the page."""

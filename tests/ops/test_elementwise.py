@@ -1,4 +1,6 @@
-"""ReLU and the fused operations: values, layouts, dtypes."""
+"""ReLU and the fused operations: values, layouts, dtypes, and the kernels beneath them one by one."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -6,15 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.arrays import FLOATS, INTEGERS, SUPPORTED, lay, layouts, seeds, sizes, specials, values
-from tinytorch import ops
+from tests.threads import in_threads
+from tinytorch import get_num_threads, ops, set_num_threads
 from tinytorch.core.kernels import parallel_relu, vectorized_operations, vectorized_relu
+from tinytorch.ops import elementwise
+from tinytorch.ops.elementwise import OnePass, operations_arrays, relu_pass
 from tinytorch.ops.registry import mismatch, operations
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64
+from tinytorch.simd.build import library
+from tinytorch.simd.elementwise import ALIGNMENT, STREAM, elementwise_kernels
+from tinytorch.simd.target import chosen
 
 KEYS = (
     *("element_wise_multiply", "element_wise_add", "squared_difference"),
     *("euclidean_distance", "dot_product"),
 )
 OPERATIONS = operations()["vectorized_operations"]
+KERNELS = {
+    "copy": lambda x, y: x,
+    "relu": lambda x, y: np.maximum(x, 0),
+    "add": lambda x, y: x + y,
+    "multiply": lambda x, y: x * y,
+}
+both_floats = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+both_stores = pytest.mark.parametrize("ending", ["", STREAM], ids=["plain", "stream"])
 shapes = st.lists(sizes, max_size=3).map(tuple).filter(lambda shape: np.prod(shape) < 1e5)
 
 
@@ -80,6 +97,127 @@ def test_relu_out():
     assert np.all(column == 1)
 
 
+@pytest.mark.parametrize(
+    "shape", [(0,), (1,), (1000,), (20, 50), (2, 3, 5), (2, 3, 4, 5), (1, 2, 3, 2, 3), ()]
+)
+@both_floats
+def test_relu_of_plain_arrays(shape, dtype):
+    """What `relu` looks at first, and what comes close to it but needs a closer look."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    exact = np.maximum(x, 0)
+    assert np.array_equal(ops.relu(x), exact)
+    out = np.full(shape, 7, dtype)
+    assert ops.relu(x, out=out) is out
+    assert np.array_equal(out, exact)
+    frozen = x.copy()
+    frozen.setflags(write=False)
+    assert np.array_equal(ops.relu(frozen, out=out), exact)
+    with pytest.raises(ValueError, match="read-only"):
+        ops.relu(x, out=frozen)
+    with pytest.raises(ValueError, match="dtype"):
+        ops.relu(x, out=np.zeros(shape, np.float16))
+    with pytest.raises(ValueError, match="shape"):
+        ops.relu(x, out=np.zeros((*shape, 2), dtype))
+    if x.size > 1:
+        with pytest.raises(ValueError, match="overlaps"):
+            ops.relu(x, out=x)
+        with pytest.raises(ValueError, match="shape"):
+            ops.relu(x, out=np.zeros(x.size - 1, dtype))
+    apart = np.full((*shape, 2), 7, dtype)
+    ops.relu(x, out=apart[..., 0])
+    assert np.array_equal(apart[..., 0], exact)
+    assert np.all(apart[..., 1] == 7)
+    apart[..., 0] = x
+    assert np.array_equal(ops.relu(apart[..., 0], out=out), exact)
+    assert np.array_equal(ops.relu(x.T), exact.T)
+
+
+def test_relu_overlapping_by_less_than_a_vector():
+    memory = np.arange(-50, 50, dtype=np.float32)
+    before = memory.copy()
+    for shift in (-99, -3, -1, 0, 1, 3, 99):
+        count = 100 - abs(shift)
+        x, out = memory[max(-shift, 0) :][:count], memory[max(shift, 0) :][:count]
+        if abs(shift) < count:
+            assert not relu_pass[FLOAT32, 1](x, x, out)
+            assert np.array_equal(memory, before)
+            with pytest.raises(ValueError, match="overlaps"):
+                ops.relu(x, out=out)
+    assert relu_pass[FLOAT32, 1](memory[:50], memory[:50], memory[50:])
+    assert np.all(memory[50:] == 0)
+
+
+@both_floats
+@both_stores
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_at_every_alignment(name, ending, dtype):
+    kernels, lanes = library(elementwise_kernels, dtype), chosen().lanes(dtype)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 12 * lanes), np.float32).astype(dtype)
+    for count, x_at, y_at, at in itertools.product(
+        (*range(2 * lanes + 2), 4 * lanes, 9 * lanes + 1), (0, 1), (0, lanes - 1), range(lanes + 1)
+    ):
+        out = np.full(12 * lanes, 7, dtype)
+        p, q = x[x_at : x_at + count], y[y_at : y_at + count]
+        kernels.call(name + ending, count, p.ctypes.data, q.ctypes.data, out[at:].ctypes.data)
+        assert np.array_equal(out[at : at + count], KERNELS[name](p, q))
+        assert np.all(out[:at] == 7)
+        assert np.all(out[at + count :] == 7)
+
+
+@both_floats
+@both_stores
+def test_operations_kernel(ending, dtype):
+    kernels, lanes = library(elementwise_kernels, dtype), chosen().lanes(dtype)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 12 * lanes), np.float32).astype(dtype)
+    step = ALIGNMENT // dtype.itemsize
+    raw = np.empty((3, 12 * lanes + step), dtype)
+    first = [-(row.ctypes.data // dtype.itemsize) % step for row in raw]
+    for count, x_at in itertools.product((*range(4 * lanes + 2), 9 * lanes + 1), (0, 1)):
+        raw[...] = 7
+        sums = np.zeros(2)
+        outs = [row[start : start + count] for row, start in zip(raw, first, strict=True)]
+        p, q = x[x_at : x_at + count], y[:count]
+        addresses = [array.ctypes.data for array in (p, q, *outs)]
+        kernels.call(f"operations{ending}", count, *addresses, sums.ctypes.data, sums.ctypes.data + 8)
+        for out, exact in zip(outs, (p * q, p + q, (p - q) * (p - q)), strict=True):
+            assert np.array_equal(out, exact)
+        for row, start in zip(raw, first, strict=True):
+            assert np.all(row[:start] == 7)
+            assert np.all(row[start + count :] == 7)
+        p, q = p.astype(np.float64), q.astype(np.float64)
+        assert np.allclose(sums, [np.sum((p - q) ** 2), np.sum(p * q)], rtol=1e-13, atol=1e-13)
+
+
+@both_floats
+@pytest.mark.parametrize("name", KERNELS)
+def test_passes_with_and_without_threads_and_streams(name, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    kept = OnePass(name)
+    monkeypatch.setattr(elementwise, "stay_in_cache", lambda: 0)
+    passing = OnePass(name)
+    for size in (50_000, 100_003, 400_001, 1_000_003):
+        memory = rng.standard_normal((2, size + 1), np.float32).astype(dtype)
+        x, y = memory[0, 1:], memory[1, :-1]
+        for kernel, threads in itertools.product((kept, passing), (1, 2, 3, 64)):
+            for _ in range(3):
+                out = np.empty(size, dtype)
+                assert kernel[dtype, 1](x, y, out, threads)
+                assert np.array_equal(out, KERNELS[name](x, y))
+
+
+def test_relu_in_many_threads_at_once():
+    wrong = []
+
+    def work(number):
+        x = np.random.default_rng(number).standard_normal(60_000 + number, np.float32)
+        wrong.extend(_ for _ in range(30) if not np.array_equal(ops.relu(x), np.maximum(x, 0)))
+
+    in_threads(work, 6)
+    assert not wrong
+
+
 @given(
     seeds,
     shapes,
@@ -129,3 +267,23 @@ def test_sums_repeat_bit_for_bit():
     for _ in range(10):
         again = vectorized_operations(x, y)
         assert all(np.array_equal(again[name].data, first[name].data) for name in first)
+
+
+@both_floats
+def test_sums_depend_on_nothing_but_the_values(dtype, monkeypatch):
+    """Not on the number of threads, on where the arrays lie, or on how results are stored."""
+    rng = np.random.default_rng(0)
+    before = get_num_threads()
+    memory = rng.standard_normal((2, 300_016), np.float32).astype(dtype)
+    expected = None
+    try:
+        for threads, at in itertools.product((1, 2, 5), (0, 1, 2, 3, 7)):
+            set_num_threads(threads)
+            monkeypatch.setattr(elementwise, "stay_in_cache", lambda at=at: 0 if at % 2 else 1 << 60)
+            x, y = np.empty((2, 300_016), dtype)[:, at : at + 300_001]
+            x[...], y[...] = memory[:, :300_001]
+            results = [np.asarray(value) for value in operations_arrays(x, y).values()]
+            expected = expected or results
+            assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True))
+    finally:
+        set_num_threads(before)

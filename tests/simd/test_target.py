@@ -75,9 +75,9 @@ def test_a_target_that_is_unknown_or_not_of_this_cpu(name):
     [
         ([], ["generic"]),
         (["avx2"], ["generic"]),
-        (["avx2", "fma", "avx512f"], ["avx2", "generic"]),
+        (["avx2", "fma", "f16c", "avx512f"], ["avx2", "generic"]),
         (
-            ["avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
+            ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
             ["avx512", "avx2", "generic"],
         ),
         (["neon", "dotprod"], ["neon-dot", "neon", "generic"]),

@@ -73,7 +73,7 @@ _SHAPES = (
 
 #: Bytes moved from which threads pay if they are awake. ReLU of 30,000 floats (240 KB) takes 3.5 us either
 #: way, of 50,000 4.6 us on two threads and 6.2 on one (Zen 3, as all below).
-_AWAKE = 400 << 10
+_AWAKE = 320 << 10
 #: Bytes moved from which threads pay even if they must be woken first, which takes 6 us of the caller's
 #: time: 200,000 floats (1.6 MB) after a pause take 36 us on two threads and 29 on one, 500,000 60 and 70.
 _WOKEN = 3 << 20

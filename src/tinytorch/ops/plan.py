@@ -34,7 +34,7 @@ from tinytorch.runtime.threads import MAX_THREADS, get_num_threads, on_change
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
 from tinytorch.simd.product import STREAM_ROWS as STREAM_ROWS_HELD
-from tinytorch.simd.product import THIN_PANELS, UNROLL, product_kernels
+from tinytorch.simd.product import UNROLL, product_kernels, thin_panels
 from tinytorch.simd.target import chosen, tile
 
 #: Multiply-adds below which a product stays on one thread: about 10 us of work, a wake-up's price.
@@ -144,7 +144,7 @@ def prepare(
     code = kernels(dtype, dtype if b_way in (ROWS, COLUMNS, STRIDED, WIDENED) else p.right)
     pack_a, pack_b = packing(dtype), packing(dtype, p.right)
     stream = "axpy" if p.rows == 1 or path == OUTER else "stream"
-    group = THIN_PANELS.get(p.rows, 1) if b_way == PREPACKED else 1
+    group = thin_panels(chosen()).get(p.rows, 1) if b_way == PREPACKED else 1
     source = "direct" if b_way == DIRECT else "few" if _straight(p, b_way) else "packed"
     plan = Plan(
         path=path, rows=p.rows, inner=p.inner, columns=columns, size=p.size, b_size=p.right.itemsize,

@@ -37,8 +37,9 @@ AXPY_VECTORS = 4
 #: Columns that `dots` sums up at a time, and vectors of K in a row: 4 x 2 chains of multiply-adds hide
 #: their latency.
 DOT_COLUMNS, DOT_VECTORS = 4, 2
-#: Panels that `thin` reads at a time, by rows of A: enough accumulators for the latency, and few enough.
-THIN_PANELS = {1: 4, 2: 2, 3: 2}
+#: Panels that `thin` reads at a time, by rows of A: enough sums to hide the latency. More sums than the last
+#: number spill where a tile is four vectors wide, and are not needed there.
+THIN_PANELS, THIN_SUMS = {1: 4, 2: 2, 3: 2}, 16
 
 Masks: TypeAlias = list[Value | None]
 
@@ -50,7 +51,7 @@ def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, 
         for source in ("packed", "few", "direct")
         for edge in ("", "_edge")
     }
-    thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, right, rows)) for rows in THIN_PANELS}
+    thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, right, rows)) for rows in thin_panels(target)}
     streams = {
         f"{write.__name__}{depth}": Kernel(9, _with(write, dtype, right, depth))
         for write in (stream, axpy)
@@ -63,6 +64,11 @@ def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, 
         "dots": Kernel(7, _with(dots, dtype, right)),
         "finish": Kernel(8, _with(finish, dtype)),
     }
+
+
+def thin_panels(target: Target) -> dict[int, int]:
+    """Return the panels that `thin` reads at a time, by rows of A, where so many sums stay in registers."""
+    return {rows: n for rows, n in THIN_PANELS.items() if rows * n * target.vectors <= THIN_SUMS}
 
 
 def _with(write, *fixed):
@@ -148,7 +154,7 @@ def thin(
     V = code.vectors(dtype)
     _, width = tile(code.target, dtype)
     vectors = width // V.lanes
-    panels = [code.address(b) + b_panel * p for p in range(THIN_PANELS[height])]
+    panels = [code.address(b) + b_panel * p for p in range(thin_panels(code.target)[height])]
     W = code.vectors(right)
     sources = [(panel, j * W.bytes) for panel in panels for j in range(vectors)]
     masks: Masks = [None] * len(sources)
