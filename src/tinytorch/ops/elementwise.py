@@ -53,7 +53,7 @@ _UINT64 = np.dtype(np.uint64)
 _DIMENSIONS = 4  # of arrays that `relu` takes as they are: a layer's or an image's
 _STEP = 1024  # elements of five arrays that stay in L1 between two loops over them
 
-#: Shapes for both operations: empty, 0-d, a vector's odd ends, one tile and one more, several tiles.
+#: Shapes for all operations: empty, 0-d, a vector's odd ends, one tile and one more, several tiles.
 _SHAPES = (
     (),
     (0,),

@@ -185,4 +185,9 @@ def launcher(dtype: DType, right: DType) -> Launcher:
 @functools.cache
 def tile_callback() -> Any:
     """Return the compiled `run_tile`, one for all dtypes."""
-    return tile_function(run_tile, types.Tuple((PLAN, WHERE)))
+    # Two threads may come here at once, and the cache keeps one result; plans hold addresses of either.
+    _callbacks.append(tile_function(run_tile, types.Tuple((PLAN, WHERE))))
+    return _callbacks[-1]
+
+
+_callbacks: list[Any] = []
