@@ -259,7 +259,8 @@ def check_linear(dtype: DType, right: DType, places: Places) -> None:
         what = "linear", dtype, right, (m, k, n), activation, layout_x, layout_weight
         doing(*what)
         rows_of, matrix = places.put("x", x, layout_x), places.put("weight", weight, layout_weight)
-        offsets = places.put("bias", bias, ("C", "strided", "backwards")[number % 3]) if number % 3 else None
+        # Only one that is contiguous is read where it lies.
+        offsets = places.put("bias", bias, "C" if number % 3 == 1 else "backwards") if number % 3 else None
         for form in (matrix, ops.pack_weight(matrix)):
             out = places.put("out", unset((m, n), dtype), writeable=True)
             ops.linear(rows_of, form, offsets, activation, out=out)
@@ -378,6 +379,18 @@ def check_nonfinite(dtype: DType, right: DType) -> None:
     assert paths == PATHS
 
 
+def check_every_half(right: DType) -> None:
+    """Every bit pattern of a half type is widened to the number that it is: as it lies, and packed."""
+    half = np.arange(1 << 16, dtype=np.uint16).view(right)
+    with np.errstate(invalid="ignore"):  # some of the NaN are signalling ones
+        exact = half.astype(np.float64)
+    for rows in (1, 20):
+        ones = np.ones((rows, 1), FLOAT32)
+        for form in (half[None], ops.pack_weight(half[None])):
+            result = ops.linear(ones, form)
+            assert np.array_equal(result, np.broadcast_to(exact, result.shape), equal_nan=True)
+
+
 def check_nonfinite_conv2d(dtype: DType) -> None:
     """The same for a convolution, whose border of zeros makes NaN of an inf in the weight."""
     rng = np.random.default_rng(7)
@@ -471,6 +484,8 @@ def check_special(dtype: DType, right: DType) -> None:
         check_nonfinite(dtype, right)
     if dtype == right and dtype in FLOATS:
         check_nonfinite_conv2d(dtype)
+    if dtype != right:
+        check_every_half(right)
 
 
 CHECKS = {

@@ -76,6 +76,11 @@ def test_nonfinite(dtype, right):
     checks.check_nonfinite(dtype, right)
 
 
+@pytest.mark.parametrize("half", [right for dtype, right in checks.PAIRS if dtype != right], ids=str)
+def test_every_number_of_a_half_type(half):
+    checks.check_every_half(half)
+
+
 @every_float
 def test_nonfinite_conv2d(dtype):
     checks.check_nonfinite_conv2d(dtype)
