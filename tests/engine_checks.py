@@ -20,10 +20,11 @@ import numpy as np
 from tests.memory import LAYOUTS, Array, DType, Framed, Pages
 from tests.ops.test_linear import EXACT
 from tinytorch import get_num_threads, ops, set_num_threads
-from tinytorch.ops.gemm import BLOCKED, DOTTED, LINE, OUTER, STREAMED, Plan
+from tinytorch.ops.gemm import BLOCKED, DOTTED, OUTER, STREAMED, Plan
 from tinytorch.ops.plan import prepare, prepare_contiguous, prepare_packed
 from tinytorch.ops.registry import draw, mismatch, operations, product_bound, rounding
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64
+from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.target import chosen, tile
 
 FLOATS = [FLOAT32, FLOAT64]

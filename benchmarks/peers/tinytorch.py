@@ -9,7 +9,7 @@ from benchmarks.inputs import Arrays, empty
 from benchmarks.peers import Contender, Kept, not_offered
 from benchmarks.suites import Case
 from tinytorch import ops
-from tinytorch.ops.elementwise import copy_pass
+from tinytorch.ops.onepass import copy_pass
 from tinytorch.runtime.threads import set_num_threads
 
 _pack = Kept(ops.pack_weight)

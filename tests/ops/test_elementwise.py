@@ -11,8 +11,9 @@ from tests.arrays import FLOATS, INTEGERS, SUPPORTED, lay, layouts, seeds, sizes
 from tests.threads import in_threads
 from tinytorch import get_num_threads, ops, set_num_threads
 from tinytorch.core.kernels import parallel_relu, vectorized_operations, vectorized_relu
-from tinytorch.ops import elementwise
-from tinytorch.ops.elementwise import OnePass, operations_arrays, relu_pass
+from tinytorch.ops import elementwise, onepass
+from tinytorch.ops.elementwise import operations_arrays
+from tinytorch.ops.onepass import OnePass, relu_pass
 from tinytorch.ops.registry import mismatch, operations
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64
 from tinytorch.simd.build import library
@@ -195,7 +196,7 @@ def test_operations_kernel(ending, dtype):
 def test_passes_with_and_without_threads_and_streams(name, dtype, monkeypatch):
     rng = np.random.default_rng(0)
     kept = OnePass(name)
-    monkeypatch.setattr(elementwise, "stay_in_cache", lambda: 0)
+    monkeypatch.setattr(onepass, "stay_in_cache", lambda: 0)
     passing = OnePass(name)
     for size in (50_000, 100_003, 400_001, 1_000_003):
         memory = rng.standard_normal((2, size + 1), np.float32).astype(dtype)

@@ -1,7 +1,7 @@
 """Convolution (cross-correlation, NCHW) as a matrix product whose right side is never stored.
 
 Row k = (channel, dy, dx) of that matrix holds, for every output pixel, the input pixel that weight k meets.
-Stored whole it is kh * kw times the image; here each tile gathers the part it needs, KC rows by NR pixels,
+Stored whole it is kh * kw times the image; here each tile gathers the part it needs, DEPTH rows by PIXELS,
 into a block that stays in the cache, and hands it to the micro-kernel that products use.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from numba import types
 
 from tinytorch.ops.epilogue import activation_code
+from tinytorch.ops.launch import address
 from tinytorch.ops.plan import SERIAL, kernels
 from tinytorch.ops.product import finish_integers
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound
@@ -22,7 +23,6 @@ from tinytorch.runtime.arrays import (
     SUPPORTED,
     Array,
     DType,
-    Output,
     common_dtype,
     compute_dtype,
     contiguous,
@@ -34,6 +34,7 @@ from tinytorch.runtime.arrays import (
 )
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.intrinsics import call_kernel
+from tinytorch.runtime.output import Output
 from tinytorch.runtime.scratch import scratch
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.activation import NONE
@@ -205,10 +206,10 @@ def _conv2d(tile, thread, x, weight, bias, flags, out, memory, kh, kw, sy, sx, o
                         place[j] = row[j * sx]
                 p += count
         told = (flags if k1 == inner else 0) | (ACCUMULATE if k0 > 0 or bias.size else 0)
-        left, right = weight.ctypes.data + k0 * size, memory[thread].ctypes.data
+        left, right = address(weight) + k0 * size, address(memory[thread])
         for j in range(0, width, panel):
             kernel = sweep if width - j >= panel else edge
-            place = c.ctypes.data + (p0 + j) * size
+            place = address(c) + (p0 + j) * size
             call_kernel(
                 kernel,
                 (

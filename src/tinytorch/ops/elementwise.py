@@ -4,22 +4,17 @@
 two sums from one pass over the inputs, where NumPy reads them five times and writes temporaries besides.
 """
 
-import functools
-import itertools
 import math
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numpy import ndarray
 
 from tinytorch.ops.launch import address
-from tinytorch.ops.plan import cache_bytes
+from tinytorch.ops.onepass import OnePass, add_pass, multiply_pass, relu_pass, stay_in_cache
 from tinytorch.ops.registry import Cost, Operation, draw, rounding
-from tinytorch.runtime import pool
 from tinytorch.runtime.arrays import (
     FLOAT32,
     FLOAT64,
@@ -28,7 +23,6 @@ from tinytorch.runtime.arrays import (
     INTEGERS,
     Array,
     DType,
-    Output,
     common_dtype,
     compute_dtype,
     contiguous,
@@ -37,11 +31,12 @@ from tinytorch.runtime.arrays import (
     like,
     read,
 )
-from tinytorch.runtime.compile import REASSOCIATE, compiled, device_function, tile_function, tile_kernel
-from tinytorch.runtime.intrinsics import address_of, call_kernel, load
+from tinytorch.runtime.compile import REASSOCIATE, tile_kernel
+from tinytorch.runtime.intrinsics import call_kernel
+from tinytorch.runtime.output import Output
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.build import library
-from tinytorch.simd.elementwise import ALIGNMENT, ARRAYS, STREAM, elementwise_kernels
+from tinytorch.simd.elementwise import ALIGNMENT, STREAM, elementwise_kernels
 
 #: Elements in a tile: 64 KB of float32; in and out stay in L2. 4 us of work against 0.1 us to claim it.
 BLOCK = 16384
@@ -67,139 +62,6 @@ _SHAPES = (
     (3, 100, 431),
     (9 * BLOCK,),
 )
-
-
-# One pass of a kernel over arrays
-
-#: Bytes moved from which threads pay if they are awake. ReLU of 30,000 floats (240 KB) takes 3.5 us either
-#: way, of 50,000 4.6 us on two threads and 6.2 on one (Zen 3, as all below).
-_AWAKE = 320 << 10
-#: Bytes moved from which threads pay even if they must be woken first, which takes 6 us of the caller's
-#: time: 200,000 floats (1.6 MB) after a pause take 36 us on two threads and 29 on one, 500,000 60 and 70.
-_WOKEN = 3 << 20
-#: Of calls between the two, one in so many wakes the threads; while calls then follow each other the threads
-#: stay awake, and where they do not it costs 6 us in so many calls.
-_SELDOM = 8
-#: Parts for each thread, and the least and most bytes of the result that one part has. Twice as many parts
-#: cost 4% at 100,000 floats and nothing from a million on; 32 KB take 1 us against 0.1 to claim them; more
-#: than 512 KB gain nothing, and a thread that is late would be waited for.
-_PARTS, _LEAST, _MOST = 2, 32 << 10, 512 << 10
-
-#: What every part knows: the kernel, numbers in all and in a part, their bytes, and where the arrays begin.
-Pass = namedtuple("Pass", "kernel count part size x y out")
-_PASS = types.NamedUniTuple(types.int64, len(Pass._fields), Pass)
-
-
-@device_function
-def _solid(x):
-    """Say whether an array is contiguous and aligned."""
-    step, bits = x.itemsize, address(x)
-    for d in range(x.ndim - 1, -1, -1):
-        if x.shape[d] > 1 and x.strides[d] != step:
-            return False
-        step *= x.shape[d]
-    return bits % x.itemsize == 0
-
-
-@device_function
-def _apart(x, out):
-    """Say whether an array is contiguous, of the shape of `out`, and lies wholly before or after it."""
-    begin, start, length = address(x), address(out), out.size * out.itemsize
-    return x.shape == out.shape and _solid(x) and (begin + length <= start or start + length <= begin)
-
-
-def _run_part(tile, thread, p):
-    start = tile * p.part
-    at = start * p.size
-    call_kernel(p.kernel, (min(p.part, p.count - start), p.x + at, p.y + at, p.out + at))
-
-
-def _launch(pool_address, threads, wake, tile_address, kernel, part, x, y, out):
-    """Pass a kernel over arrays; False if they want a closer look. `wake`: threads are worth waking."""
-    count, size = out.size, out.itemsize
-    if not (_solid(out) and _apart(x, out) and _apart(y, out)):
-        return False
-    # While the first worker sleeps, which is the first to be woken, so do the others or will soon.
-    if threads <= 1 or not (wake or load(pool_address + pool.BEDS + pool.ASLEEP) == 0):
-        call_kernel(kernel, (count, address(x), address(y), address(out)))
-        return True
-    p = Pass(kernel, count, part, size, address(x), address(y), address(out))
-    pool.launch(pool_address, threads, -(-count // part), tile_address, address_of((p,)))
-    return True
-
-
-class OnePass(dict[tuple[DType, int], Callable[..., bool]]):
-    """A kernel of `simd.elementwise` in use: `kernel[dtype, ndim](x, y, out, threads=None)`.
-
-    `x`, `y` (`x` again where the kernel takes one array) and `out` are ndarrays of this dtype and so many
-    dimensions, `out` to be written. It returns False, with nothing done, unless they are contiguous, aligned,
-    of one shape, and neither overlaps `out`.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __missing__(self, key: tuple[DType, int]) -> Callable[..., bool]:
-        """Make the kernel for a dtype and a number of dimensions."""
-        dtype, dimensions = key
-        kernels = library(elementwise_kernels, dtype)
-        plain, stream = kernels[self._name], kernels[self._name + STREAM]
-        entry, tile, current = _compiled_launch(dtype, dimensions), _compiled_part(), pool.current
-        size = dtype.itemsize
-        moved, line = size * (1 + ARRAYS[self._name]), 64 // size
-        few, many, stay = _AWAKE // moved, _WOKEN // moved, stay_in_cache() // moved
-        least, most = _LEAST // size, _MOST // size
-        turns = itertools.count(1)
-
-        def run(x: Array, y: Array, out: Array, threads: int | None = None) -> bool:
-            count = out.size
-            if count < few:
-                return entry(0, 1, 0, 0, plain, 0, x, y, out)
-            kernel = plain if count < stay else stream
-            limit = threads_for(count, few, count, threads)
-            if limit == 1:
-                return entry(0, 1, 0, 0, kernel, 0, x, y, out)
-            workers = current()
-            wake = count >= many or next(turns) % _SELDOM == 0
-            if wake:
-                workers.ready(limit)  # takes 0.4 us, and a launch is right without
-            part = min(most, max(least, -(-count // (_PARTS * limit * line)) * line))
-            return entry(workers.address, limit, wake, tile, kernel, part, x, y, out)
-
-        self[key] = run
-        return run
-
-
-#: What holds machine code. Not the caches alone: two threads may fill them at once, and the last one's stays.
-_kept: list[Any] = []
-
-
-@functools.cache
-def _compiled_part() -> int:
-    callback = tile_function(_run_part, types.Tuple((_PASS,)))
-    _kept.append(callback)
-    return int(callback.address)
-
-
-@functools.cache
-def _compiled_launch(dtype: DType, dimensions: int) -> Any:
-    array = types.Array(numba.from_dtype(dtype), dimensions, "A")
-    launch = compiled(types.boolean(*(types.int64,) * 6, array, array, array), _launch)
-    _kept.append(launch)
-    return next(iter(launch.overloads.values())).entry_point
-
-
-copy_pass, relu_pass, add_pass, multiply_pass = map(OnePass, ("copy", "relu", "add", "multiply"))
-
-
-@functools.cache
-def stay_in_cache() -> int:
-    """Return how many bytes a pass may touch and still find most of them in L3 the next time.
-
-    Beyond, stores pass by the caches. Three quarters of L3 (32 MB, Zen 3): ReLU in GB/s with and without,
-    20 MB 43 and 39 on one thread, 44 and 81 on two; 28 MB 41 and 28, 44 and 52; 40 MB 38 and 25, 43 and 41.
-    """
-    return cache_bytes()[2] * 3 // 4
 
 
 def _map(kernel: OnePass, x: Array, y: Array, out: Any = None, threads: int | None = None) -> Array:

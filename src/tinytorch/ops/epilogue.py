@@ -37,7 +37,7 @@ def activation_code(activation: Any, dtype: DType) -> int:
 def _finish(tile, thread, x, out, kernel, flags):
     start = tile * _BLOCK
     count = min(_BLOCK, x.size - start)
-    call_kernel(kernel, (1, count, x[start:].ctypes.data, 0, out[start:].ctypes.data, 0, 0, flags))
+    call_kernel(kernel, (1, count, address(x[start:]), 0, address(out[start:]), 0, 0, flags))
 
 
 @tile_kernel(lambda T: (T[:, ::1], T[::1], types.int64, types.int64))

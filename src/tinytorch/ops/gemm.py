@@ -13,7 +13,8 @@ from numba import types
 
 from tinytorch.runtime.compile import device_function
 from tinytorch.runtime.intrinsics import call_kernel, load
-from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS, STREAM_ROWS
+from tinytorch.runtime.scratch import LINE
+from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS, STREAM_DEPTH
 
 #: Which loops a product takes: see `ops.plan`.
 BLOCKED, STREAMED, OUTER, DOTTED = range(4)
@@ -37,8 +38,6 @@ Where = namedtuple("Where", "a b c bias flags memory a_index b_index")
 
 PLAN = types.NamedUniTuple(types.int64, len(Plan._fields), Plan)
 WHERE = types.NamedUniTuple(types.int64, len(Where._fields), Where)
-
-LINE = 64  # bytes of a cache line
 
 
 @device_function
@@ -116,16 +115,16 @@ def blocked(p, rows, columns, a, b, c, bias, flags, memory):
             told = (flags if last else 0) | (ACCUMULATE if k > 0 else 0)
             offset = bias + j * p.size if bias != 0 and last else 0
             source = b + k * p.b_row + j * p.b_column
-            ahead = b + j // p.NR * p.b_panel + k * p.NR * p.b_size
+            packed = b + j // p.NR * p.b_panel + k * p.NR * p.b_size
             if p.b_way == PREPACKED:
-                right, panel = ahead, p.b_panel
+                right, panel = packed, p.b_panel
             elif p.b_way == DIRECT:
                 right, panel = source, p.NR * p.b_size
             else:
                 right, panel = memory, panel_bytes(p, depth)
                 if p.b_way == WIDENED:
                     panels = -(-width // p.NR)
-                    call_kernel(p.widen, (panels, depth * p.NR, ahead, p.b_panel, right, panel))
+                    call_kernel(p.widen, (panels, depth * p.NR, packed, p.b_panel, right, panel))
                 else:
                     pack_b(p, source, depth, width, right)
             for i in range(0, rows, p.MC):
@@ -150,10 +149,10 @@ def streamed(p, rows, columns, a, b, c, bias, flags, memory):
     k = 0
     while k < p.inner:
         told, left = ACCUMULATE if k > 0 else 0, a + k * p.size
-        whole = k + STREAM_ROWS <= p.inner
+        whole = k + STREAM_DEPTH <= p.inner
         kernel = p.stream if whole else p.stream_one
         call_kernel(kernel, (rows, columns, left, a_row, b + k * p.b_row, p.b_row, sums, line, told))
-        k += STREAM_ROWS if whole else 1
+        k += STREAM_DEPTH if whole else 1
     if sums != c or bias != 0 or flags != 0:
         call_kernel(p.finish, (rows, columns, sums, line, c, p.c_row, bias, flags))
 
@@ -173,25 +172,14 @@ def dotted(p, rows, columns, a, b, c, bias, flags, memory):
         step = row_bytes(p, p.inner)
         call_kernel(p.pack_b_strided, (columns, p.inner, b, p.b_column, p.b_row, memory, step, p.inner))
         b = memory
-    left, a_row = a, p.a_row
     if rows <= columns:
         for j in range(0, columns, DOT_COLUMNS):  # these columns stay in the cache while all rows pass
             for i in range(rows):
-                call_kernel(
-                    p.dots,
-                    (
-                        min(DOT_COLUMNS, columns - j),
-                        p.inner,
-                        left + i * a_row,
-                        b + j * step,
-                        step,
-                        c + i * p.c_row + j * p.size,
-                        0,
-                    ),
-                )
+                count, out = min(DOT_COLUMNS, columns - j), c + i * p.c_row + j * p.size
+                call_kernel(p.dots, (count, p.inner, a + i * p.a_row, b + j * step, step, out))
     else:
         for i in range(rows):
-            call_kernel(p.dots, (columns, p.inner, left + i * a_row, b, step, c + i * p.c_row, 0))
+            call_kernel(p.dots, (columns, p.inner, a + i * p.a_row, b, step, c + i * p.c_row))
     if bias != 0 or flags != 0:
         call_kernel(p.finish, (rows, columns, c, p.c_row, c, p.c_row, bias, flags))
 

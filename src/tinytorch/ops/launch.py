@@ -15,7 +15,7 @@ from numba import types
 from tinytorch.ops.gemm import PLAN, PREPACKED, WHERE, WIDENED, Where, run_tile
 from tinytorch.runtime import pool
 from tinytorch.runtime.arrays import HALVES, DType
-from tinytorch.runtime.compile import compiled, device_function, tile_function
+from tinytorch.runtime.compile import device_function, entry_point, tile_function
 from tinytorch.runtime.intrinsics import address_of, call_kernel, tuple_at
 
 #: Multiply-adds up to which `launch_small` takes a product: one thread, B as it lies, no plan.
@@ -146,14 +146,11 @@ class Launcher:
     def __init__(self, dtype: DType, right: DType) -> None:
         self._number = numba.from_dtype(dtype)
         self._right = numba.from_dtype(np.dtype(np.uint16) if right in HALVES else right)
-        self._kept: list[Any] = []  # the machine code behind the entries
 
     def _entry(self, function: Any, integers: int, dimensions: int, last: tuple[Any, ...] = ()) -> Any:
         numbers = self._number, self._right, self._number
         arrays = [types.Array(number, dimensions, "A") for number in numbers]
-        signature = types.boolean(*(types.int64,) * integers, *arrays, *last)
-        self._kept.append(compiled(signature, function))
-        return next(iter(self._kept[-1].overloads.values())).entry_point
+        return entry_point(types.boolean(*(types.int64,) * integers, *arrays, *last), function)
 
     @functools.cached_property
     def small(self) -> Any:
@@ -183,11 +180,6 @@ def launcher(dtype: DType, right: DType) -> Launcher:
 
 
 @functools.cache
-def tile_callback() -> Any:
-    """Return the compiled `run_tile`, one for all dtypes."""
-    # Two threads may come here at once, and the cache keeps one result; plans hold addresses of either.
-    _callbacks.append(tile_function(run_tile, types.Tuple((PLAN, WHERE))))
-    return _callbacks[-1]
-
-
-_callbacks: list[Any] = []
+def tile_address() -> int:
+    """Return where the compiled `run_tile` is, one for all dtypes."""
+    return tile_function(run_tile, types.Tuple((PLAN, WHERE)))

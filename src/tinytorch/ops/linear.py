@@ -31,7 +31,6 @@ from tinytorch.runtime.arrays import (
     SUPPORTED,
     Array,
     DType,
-    Output,
     common_dtype,
     compute_dtype,
     contiguous,
@@ -42,6 +41,7 @@ from tinytorch.runtime.arrays import (
     promote,
     read,
 )
+from tinytorch.runtime.output import Output
 from tinytorch.simd.activation import ACTIVATIONS, RELU
 
 _PACKABLE = (*FLOATS, INT8)

@@ -19,7 +19,6 @@ from tinytorch.ops.gemm import (
     COLUMNS,
     DIRECT,
     DOTTED,
-    LINE,
     OUTER,
     PREPACKED,
     ROWS,
@@ -28,13 +27,13 @@ from tinytorch.ops.gemm import (
     WIDENED,
     Plan,
 )
-from tinytorch.ops.launch import launcher, tile_callback
+from tinytorch.ops.launch import launcher, tile_address
 from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.scratch import LINE
 from tinytorch.runtime.threads import MAX_THREADS, get_num_threads, on_change
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
-from tinytorch.simd.product import STREAM_ROWS as STREAM_ROWS_HELD
-from tinytorch.simd.product import UNROLL, product_kernels, thin_panels
+from tinytorch.simd.product import STREAM_DEPTH, UNROLL, product_kernels, thin_panels
 from tinytorch.simd.target import chosen, tile
 
 #: Multiply-adds below which a product stays on one thread: about 10 us of work, a wake-up's price.
@@ -51,7 +50,7 @@ DIRECT_ROWS = 96
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in long rows (6% at 32 x 4096 x 4096).
 FEW_ROWS = 128
 #: Rows up to which a B packed ahead is read in one straight line, without blocks along the sum, if A stays in
-#: L2: it comes from memory once, and that is what counts (64 x 768 x 3072 gains 2%, 32 x 4096 x 4096 12%).
+#: L2: it comes from memory once, and that is what counts (64 x 768 x 3072 gains 2%, 32 x 4096 x 4096 9%).
 FAR_ROWS = 64
 #: Rows beyond which half types packed ahead are widened block by block, rather than for each use: widening in
 #: the micro-kernel costs it a fifth of its speed (1024^3), and once a block costs what a row or two do.
@@ -78,7 +77,7 @@ class Prepared:
     def __init__(self, plan: Plan, dtype: DType, right: DType) -> None:
         self.words = np.array(plan, np.int64)
         self.address: int = self.words.ctypes.data
-        self.tile: int = tile_callback().address  # of the compiled function of one tile
+        self.tile = tile_address()
         self.launcher = launcher(dtype, right)
         self.threads = plan.threads
         self.scratch = plan.scratch * plan.threads  # bytes
@@ -157,7 +156,7 @@ def prepare(
         scratch=b_memory + a_memory + c_memory,
         a_memory=b_memory, c_memory=b_memory + a_memory if c_memory else -1,
         sweep=code[source], edge=code[f"{source}_edge"], thin=code[f"thin{p.rows}"] if group > 1 else 0,
-        stream=code[f"{stream}{STREAM_ROWS_HELD}"], stream_one=code[f"{stream}1"],
+        stream=code[f"{stream}{STREAM_DEPTH}"], stream_one=code[f"{stream}1"],
         dots=code["dots"], finish=code["finish"],
         pack_panels=pack_b["panels"],
         pack_b_transposed=pack_b["transposed"], pack_b_strided=pack_b["strided"],

@@ -18,13 +18,13 @@ from tinytorch.runtime.arrays import (
     HALVES,
     Array,
     DType,
-    Output,
     common_dtype,
     compute_dtype,
     contiguous,
     empty,
     or_empty,
 )
+from tinytorch.runtime.output import Output
 from tinytorch.runtime.scratch import scratch_address, widened
 from tinytorch.simd.activation import NONE, RELU
 from tinytorch.simd.product import ACTIVATION_SHIFT
@@ -175,15 +175,20 @@ def _anew(a: Array, b: Array, bias: Array) -> tuple[Array, Array, Array]:
     return np.array(a, order="C"), np.array(b, order="C"), np.array(bias, order="C")
 
 
-def run(
-    prepared: Prepared, a: Array, b: Array, c: Array, bias: Array | None = None, activation: int = NONE
-) -> bool:
-    """Run a plan on matrices; False, with nothing done, if one is not aligned or lies across the result."""
+def _words(prepared: Prepared, activation: int) -> tuple[int, ...]:
+    """Return the integers that every launch begins with, with threads and memory made ready."""
     workers = pool.current()
     if prepared.threads > 1:
         workers.ready(prepared.threads)
     memory = scratch_address(prepared.scratch) if prepared.scratch else 0
-    words = workers.address, prepared.tile, prepared.address, memory, activation << ACTIVATION_SHIFT
+    return workers.address, prepared.tile, prepared.address, memory, activation << ACTIVATION_SHIFT
+
+
+def run(
+    prepared: Prepared, a: Array, b: Array, c: Array, bias: Array | None = None, activation: int = NONE
+) -> bool:
+    """Run a plan on matrices; False, with nothing done, if one is not aligned or lies across the result."""
+    words = _words(prepared, activation)
     if bias is not None and bias.size:
         return prepared.launcher.biased(*words, a, b, c, bias)
     return prepared.launcher.matrices(*words, a, b, c)
@@ -207,11 +212,7 @@ def multiply_stacks(
     matrix = (left.shape[1], left.shape[2])
     prepared = prepare(left.dtype, matrix, c.shape[2], *strides, len(c), threads, narrow)
     indices = _which(a.shape[:-2], batch), _which(b.shape[:-2], batch)
-    workers = pool.current()
-    workers.ready(prepared.threads)
-    memory = scratch_address(prepared.scratch)
-    words = workers.address, prepared.tile, prepared.address, memory, activation << ACTIVATION_SHIFT
-    if not prepared.launcher.stacks(*words, left, right, c, bias, *indices):
+    if not prepared.launcher.stacks(*_words(prepared, activation), left, right, c, bias, *indices):
         fresh = empty(c.shape, c.dtype)
         multiply_stacks(*_anew(a, b, bias), activation, fresh, threads, narrow)
         c[...] = fresh

@@ -14,7 +14,7 @@ import numpy as np
 from tinytorch.runtime.arrays import Array, DType, empty
 
 _BYTE = np.dtype(np.uint8)
-_LINE = 64  # bytes that CPUs own together: two threads writing to one line take turns
+LINE = 64  # bytes that CPUs move and own together: two threads writing to one line take turns
 #: From this many bytes on, memory begins at a huge page, and so much is asked for that NumPy tells Linux to
 #: use them (4 MB): a block of B is written a line here, a line there, in more places than the CPU keeps
 #: translations of small pages for.
@@ -37,8 +37,8 @@ def scratch_address(size: int) -> int:
     It is valid until this Python thread asks again.
     """
     if size > _memory.size:
-        raw = empty((size + _LINE,), _BYTE) if size < _PACKED else empty((2 * _HUGE + size,), _BYTE)
-        _memory.bytes = raw[-raw.ctypes.data % (_LINE if size < _PACKED else _HUGE) :]
+        raw = empty((size + LINE,), _BYTE) if size < _PACKED else empty((2 * _HUGE + size,), _BYTE)
+        _memory.bytes = raw[-raw.ctypes.data % (LINE if size < _PACKED else _HUGE) :]
         _memory.address = _memory.bytes.ctypes.data
         _memory.size = size
     return _memory.address
@@ -46,7 +46,7 @@ def scratch_address(size: int) -> int:
 
 def scratch(threads: int, elements: int, dtype: DType) -> Array:
     """Return scratch memory as an array (threads, at least `elements`), each row on lines of its own."""
-    row = -(-elements * dtype.itemsize // _LINE) * _LINE
+    row = -(-elements * dtype.itemsize // LINE) * LINE
     scratch_address(threads * row)
     return _memory.bytes[: threads * row].view(dtype).reshape(threads, row // dtype.itemsize)
 
@@ -67,7 +67,7 @@ def temporary(name: str, shape: Sequence[int], dtype: DType) -> Array:
     """Return an array that is gone when this Python thread asks for one of this name again.
 
     For operands and results in a wider dtype than the user's: fresh memory costs more page faults than the
-    conversion takes (a bfloat16 product of 1024^3 was a fifth slower).
+    conversion takes (a bfloat16 product of 1024^3 was a seventh slower).
     """
     size = math.prod(shape) * dtype.itemsize
     if size > _KEPT:

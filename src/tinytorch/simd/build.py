@@ -6,9 +6,10 @@ cache as an object file of some tens of kilobytes: a later process loads it in m
 
 import ctypes
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -18,11 +19,17 @@ from tinytorch.simd.code import Code
 from tinytorch.simd.target import Target, chosen, host, machine
 
 
-class Kernel(NamedTuple):
-    """A kernel to build: how many arguments it takes, and the function that writes it."""
+class Kernel:
+    """A kernel to build: `write(code, *fixed, *arguments)`, where `fixed` is known when it is written."""
 
-    arguments: int
-    write: Callable[..., None]  # write(code, *arguments)
+    def __init__(self, write: Callable[..., None], *fixed: Any) -> None:
+        self._write = write
+        self._fixed = fixed
+        self.arguments = len(inspect.signature(write).parameters) - 1 - len(fixed)
+
+    def write(self, code: Code) -> None:
+        """Write the body of the function that is under construction."""
+        self._write(code, *self._fixed, *code.arguments)
 
 
 def assemble(kernels: Mapping[str, Kernel], target: Target) -> llvm.ModuleRef:
@@ -33,7 +40,7 @@ def assemble(kernels: Mapping[str, Kernel], target: Target) -> llvm.ModuleRef:
     module.data_layout = str(generator.target_data)
     for name, kernel in kernels.items():
         code = Code.kernel(module, target, name, kernel.arguments)
-        kernel.write(code, *code.arguments)
+        kernel.write(code)
         code.finish()
     parsed = llvm.parse_assembly(str(module))
     passes = llvm.create_pass_builder(generator, llvm.create_pipeline_tuning_options(speed_level=2))

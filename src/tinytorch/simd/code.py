@@ -20,7 +20,7 @@ from llvmlite import ir
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, HALVES, INT64, DType
 from tinytorch.simd.target import Target
 
-_I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _POINTER = _I8.as_pointer()
 #: Half types are moved as the bits they are, and widened to compute: `Vectors.load_from`.
 _SCALARS = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT64: _I64, FLOAT16: _I16, BFLOAT16: _I16}
@@ -379,8 +379,8 @@ class Code:
     def loop(self, count: Value) -> Iterator[Value]:
         """Repeat what is inside `count` times; yields the number of the turn."""
         builder, function = self.builder, self.function
-        before, body, end = builder.block, function.append_basic_block("loop"), None
-        end = function.append_basic_block("done")
+        before = builder.block
+        body, end = (function.append_basic_block(name) for name in ("loop", "done"))
         builder.cbranch((count > 0).ir, body, end)
         builder.position_at_end(body)
         turn = builder.phi(_I64)

@@ -50,14 +50,9 @@ def elementwise_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
     for ending in ("", STREAM):
         stream = bool(ending)
         for name, function in _FUNCTIONS.items():
-            kernels[name + ending] = Kernel(4, _with(apply, dtype, stream, ARRAYS[name], function))
-        kernels["operations" + ending] = Kernel(8, _with(operations, dtype, stream))
+            kernels[name + ending] = Kernel(apply, dtype, stream, ARRAYS[name], function)
+        kernels["operations" + ending] = Kernel(operations, dtype, stream)
     return kernels
-
-
-def _with(write, *fixed):
-    """Fix the arguments that are known when the kernel is written."""
-    return lambda code, *arguments: write(code, *fixed, *arguments)
 
 
 def apply(

@@ -16,10 +16,10 @@ from tinytorch.simd.target import Target
 def packing_kernels(target: Target, dtype: DType, given: DType, width: int) -> Mapping[str, Kernel]:
     """Return what packs to a dtype from the same or a half type, B into panels of `width` columns."""
     return {
-        "panels": Kernel(6, lambda code, *arguments: panels(code, dtype, given, width, *arguments)),
-        "rows": Kernel(6, lambda code, *arguments: rows(code, dtype, given, *arguments)),
-        "transposed": Kernel(7, lambda code, *arguments: transposed(code, dtype, given, *arguments)),
-        "strided": Kernel(8, lambda code, *arguments: strided(code, dtype, given, *arguments)),
+        "panels": Kernel(panels, dtype, given, width),
+        "rows": Kernel(rows, dtype, given),
+        "transposed": Kernel(transposed, dtype, given),
+        "strided": Kernel(strided, dtype, given),
     }
 
 

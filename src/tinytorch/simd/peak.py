@@ -15,7 +15,7 @@ def accumulators(target: Target) -> int:
 
 def peak_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
     """Return "peak", which takes (turns, address of two vectors and one more for each accumulator)."""
-    return {"peak": Kernel(2, lambda code, turns, memory: peak(code, dtype, turns, memory))}
+    return {"peak": Kernel(peak, dtype)}
 
 
 def peak(code: Code, dtype: DType, turns: Value, memory: Value) -> None:

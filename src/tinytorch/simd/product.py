@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.activation import activate
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Variable, Vectors
@@ -28,10 +29,9 @@ UNROLL = 4
 #: without, 38 with 1024, 39 with 2048, 33 with 4096 (Zen 3). `thin` reads several panels at once, which is
 #: enough for the CPU's own prefetching; more makes it slower.
 AHEAD = 2048
-LINE = 64  # bytes of a cache line
 #: Rows of B that `stream` holds in registers, by vectors of each: with 4 x 2 it does 8 multiply-adds for 4
 #: broadcasts, 2 loads and 2 stores. 8 x 1 and 2 x 4 reach two thirds of its speed (Zen 3, 8 x 4096 x 4096).
-STREAM_ROWS, STREAM_VECTORS = 4, 2
+STREAM_DEPTH, STREAM_VECTORS = 4, 2
 #: Vectors that `axpy` takes at a time; 1 to 4, and 4 to 12 rows, are within 10%: it waits for B.
 AXPY_VECTORS = 4
 #: Columns that `dots` sums up at a time, and vectors of K in a row: 4 x 2 chains of multiply-adds hide
@@ -47,33 +47,28 @@ Masks: TypeAlias = list[Value | None]
 def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, Kernel]:
     """Return every kernel that products of a dtype are made of; B's is `right`, the same or a half type."""
     sweeps = {
-        f"{source}{edge}": Kernel(12, _with(sweep, dtype, right, source, bool(edge)))
+        f"{source}{edge}": Kernel(sweep, dtype, right, source, bool(edge))
         for source in ("packed", "few", "direct")
         for edge in ("", "_edge")
     }
-    thins = {f"thin{rows}": Kernel(12, _with(thin, dtype, right, rows)) for rows in thin_panels(target)}
+    thins = {f"thin{rows}": Kernel(thin, dtype, right, rows) for rows in thin_panels(target)}
     streams = {
-        f"{write.__name__}{depth}": Kernel(9, _with(write, dtype, right, depth))
+        f"{write.__name__}{depth}": Kernel(write, dtype, right, depth)
         for write in (stream, axpy)
-        for depth in (1, STREAM_ROWS)
+        for depth in (1, STREAM_DEPTH)
     }
     return {
         **sweeps,
         **thins,
         **streams,
-        "dots": Kernel(7, _with(dots, dtype, right)),
-        "finish": Kernel(8, _with(finish, dtype)),
+        "dots": Kernel(dots, dtype, right),
+        "finish": Kernel(finish, dtype),
     }
 
 
 def thin_panels(target: Target) -> dict[int, int]:
     """Return the panels that `thin` reads at a time, by rows of A, where so many sums stay in registers."""
     return {rows: n for rows, n in THIN_PANELS.items() if rows * n * target.vectors <= THIN_SUMS}
-
-
-def _with(write, *fixed):
-    """Fix the arguments that are known when the kernel is written."""
-    return lambda code, *arguments: write(code, *fixed, *arguments)
 
 
 def sweep(
@@ -362,7 +357,6 @@ def dots(
     b: Value,
     b_column: Value,
     c: Value,
-    flags: Value,
 ) -> None:
     """C[0, columns] = one row of A times columns of B that lie along k, `b_column` bytes apart."""
     V, W = code.vectors(dtype), code.vectors(right)
