@@ -36,6 +36,12 @@ Plan = namedtuple(
 #: What changes from call to call: addresses, and what to do at the end.
 Where = namedtuple("Where", "a b c bias flags memory a_index b_index")
 
+#: Bytes between two packed rows. Their length may be a multiple of 4096, and of two addresses that differ by
+#: such a multiple the CPU takes a load from one for a load of what is being stored to the other, and waits.
+#: `stream` moves two vectors at a time, so one between the rows is not enough: 4 x 4096 x 4096 then takes
+#: half as long again, 4 x 768 x 3072 twice as long (Zen 3).
+APART = 2 * LINE
+
 PLAN = types.NamedUniTuple(types.int64, len(Plan._fields), Plan)
 WHERE = types.NamedUniTuple(types.int64, len(Where._fields), Where)
 
@@ -48,8 +54,8 @@ def panel_bytes(p, depth):
 
 @device_function
 def row_bytes(p, depth):
-    """Bytes from one packed row of A to the next: whole vectors, and one more for the same reason."""
-    return (-(-depth // p.lanes) + 1) * p.lanes * p.size
+    """Bytes from one packed row of A, or row of sums, to the next: whole vectors, and `APART`."""
+    return -(-depth // p.lanes) * p.lanes * p.size + APART
 
 
 @device_function

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinytorch.machine.info import caches
 from tinytorch.ops.gemm import (
+    APART,
     BLOCKED,
     COLUMNS,
     DIRECT,
@@ -39,15 +40,13 @@ from tinytorch.simd.target import chosen, tile
 #: Multiply-adds below which a product stays on one thread: about 10 us of work, a wake-up's price.
 SERIAL = 500_000
 #: Rows up to which B is streamed rather than packed: packing costs about as much as a few rows of work.
-#: 8 x 4096 x 4096: 40 GFLOP/s streamed against 27 packed by NumPy; at 16 rows both reach 45 (Zen 3).
+#: 8 x 4096 x 4096: 1.6 times NumPy's speed streamed and 0.85 packed, 16 rows 1.2 and 0.85, 24 alike (Zen 3).
 STREAM_ROWS = 16
-#: The same for a B that comes from memory.
-STREAM_ROWS_FAR = 12
 #: Rows up to which a B that nearly fits in L2 is read as it lies, without packing, if its rows begin at the
 #: same place in a cache line (33 x 17 x 4095, where they do not: 45 GFLOP/s, packed 64).
 DIRECT_ROWS = 96
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
-#: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in long rows (6% at 32 x 4096 x 4096).
+#: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in longer rows.
 FEW_ROWS = 128
 #: Rows up to which a B packed ahead is read in one straight line, without blocks along the sum, if A stays in
 #: L2: it comes from memory once, and that is what counts (64 x 768 x 3072 gains 2%, 32 x 4096 x 4096 9%).
@@ -237,7 +236,7 @@ class Problem:
 
 def _route(p: Problem) -> tuple[int, int, int]:
     """Return the path that a product takes, and how A and B come to the micro-kernels."""
-    _, l2, l3 = cache_bytes()
+    l2 = cache_bytes()[1]
     a_way = _way(p.a, p.size)
     b_way = PREPACKED if p.packed else _way(p.b, p.right.itemsize)
     if p.columns == 1 and p.b.row == p.right.itemsize and not p.packed:
@@ -245,8 +244,8 @@ def _route(p: Problem) -> tuple[int, int, int]:
     if a_way == ROWS and b_way == ROWS and p.columns >= p.NR and p.inner:
         if p.inner <= OUTER_DEPTH:
             return OUTER, DIRECT, DIRECT
-        if p.rows <= (STREAM_ROWS if p.b_bytes <= l3 else STREAM_ROWS_FAR):
-            return STREAMED, DIRECT if p.rows <= 4 else ROWS, DIRECT
+        if p.rows <= STREAM_ROWS:
+            return STREAMED, DIRECT if p.rows == 1 else ROWS, DIRECT
     if a_way == ROWS and not p.packed and p.inner >= p.lanes:
         if b_way == COLUMNS and p.rows <= DOT_ROWS:
             return DOTTED, DIRECT, DIRECT
@@ -282,8 +281,8 @@ def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
     if _straight(p, b_way):
         KC = max(p.inner, 1)
     room = l3 // 16
-    if p.rows <= FEW_ROWS and path == BLOCKED and b_way != PREPACKED:
-        room = l2 * 3 // 8 if p.b_bytes <= l3 // 8 else l3 // 4
+    if p.rows <= FEW_ROWS and p.b_bytes <= l3 // 8 and path == BLOCKED and b_way != PREPACKED:
+        room = l2 * 3 // 8
     # Blocks of equal size: the last must not be a sliver.
     KC = -(-p.inner // -(-p.inner // KC)) if p.inner else KC
     KC = min(max(p.inner, 1), -(-KC // UNROLL) * UNROLL)
@@ -326,7 +325,7 @@ def _memory(
     """Return the bytes that a thread needs for a block of B, a block of A, and sums: see `ops.gemm`."""
 
     def row(count: int) -> int:
-        return (-(-count // p.lanes) + 1) * p.lanes * p.size
+        return -(-count // p.lanes) * p.lanes * p.size + APART
 
     b_memory = a_memory = c_memory = 0
     if path == BLOCKED:

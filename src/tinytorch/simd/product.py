@@ -265,6 +265,9 @@ def stream(
     a, b, c = (code.address(x) for x in (a, b, c))
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
+        for k in range(depth, 2 * depth):  # the next rows, whose beginnings the CPU would not see coming
+            for ahead in range(0, len(masks) * W.bytes, LINE):
+                code.prefetch(b + b_row * k + at * right.itemsize + ahead, level=2)
         held = [
             [
                 V.load_from(W, b + b_row * k + at * right.itemsize + v * W.bytes, mask)
