@@ -14,7 +14,7 @@ from numba import types
 from tinytorch.runtime.compile import device_function
 from tinytorch.runtime.intrinsics import call_kernel, load
 from tinytorch.runtime.scratch import LINE
-from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS, STREAM_DEPTH
+from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS
 
 #: Which loops a product takes: see `ops.plan`.
 BLOCKED, STREAMED, OUTER, DOTTED = range(4)
@@ -30,7 +30,7 @@ Plan = namedtuple(
     "tile_rows tile_columns row_tiles column_tiles threads "
     "MC KC NC NR lanes a_way b_way b_panel group "
     "scratch a_memory c_memory "
-    "sweep edge thin stream stream_one dots finish "
+    "depth sweep edge thin stream stream_one dots finish "
     "pack_panels pack_b_transposed pack_b_strided widen pack_rows pack_a_transposed pack_a_strided",
 )
 #: What changes from call to call: addresses, and what to do at the end.
@@ -145,7 +145,7 @@ def blocked(p, rows, columns, a, b, c, bias, flags, memory):
 
 @device_function
 def streamed(p, rows, columns, a, b, c, bias, flags, memory):
-    """C[rows, columns] = A @ B with rows of B read as they lie, four at a time: for few rows of A."""
+    """C[rows, columns] = A @ B with rows of B read as they lie, a few at a time: for few rows of A."""
     a_row, sums, line = p.a_row, c, p.c_row
     if p.a_way != DIRECT:
         pack_a(p, a, rows, p.inner, memory + p.a_memory)
@@ -155,10 +155,10 @@ def streamed(p, rows, columns, a, b, c, bias, flags, memory):
     k = 0
     while k < p.inner:
         told, left = ACCUMULATE if k > 0 else 0, a + k * p.size
-        whole = k + STREAM_DEPTH <= p.inner
+        whole = k + p.depth <= p.inner
         kernel = p.stream if whole else p.stream_one
         call_kernel(kernel, (rows, columns, left, a_row, b + k * p.b_row, p.b_row, sums, line, told))
-        k += STREAM_DEPTH if whole else 1
+        k += p.depth if whole else 1
     if sums != c or bias != 0 or flags != 0:
         call_kernel(p.finish, (rows, columns, sums, line, c, p.c_row, bias, flags))
 

@@ -34,7 +34,7 @@ from tinytorch.runtime.scratch import LINE
 from tinytorch.runtime.threads import MAX_THREADS, get_num_threads, on_change
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
-from tinytorch.simd.product import STREAM_DEPTH, UNROLL, product_kernels, thin_panels
+from tinytorch.simd.product import AXPY_DEPTH, SHORT_DEPTH, STREAM_DEPTH, UNROLL, product_kernels, thin_panels
 from tinytorch.simd.target import chosen, tile
 
 #: Multiply-adds below which a product stays on one thread: about 10 us of work, a wake-up's price.
@@ -56,6 +56,8 @@ FAR_ROWS = 64
 WIDEN_ROWS = 16
 #: Up to this depth a product is an outer one: it is the writing of C that counts, so C is written row by row.
 OUTER_DEPTH = 4
+#: Bytes of a row of B up to which one row of A takes the kernel for short ones.
+SHORT_ROW = 4 << 10
 #: Rows up to which columns of B that are contiguous are multiplied as they lie, by dot products.
 DOT_ROWS = 3
 
@@ -141,7 +143,7 @@ def prepare(
     # What is packed here is widened on the way; only what is read as it lies is widened for each use.
     code = kernels(dtype, dtype if b_way in (ROWS, COLUMNS, STRIDED, WIDENED) else p.right)
     pack_a, pack_b = packing(dtype), packing(dtype, p.right)
-    stream = "axpy" if p.rows == 1 or path == OUTER else "stream"
+    stream, depth = _stream(p, path, tile_columns)
     group = thin_panels(chosen()).get(p.rows, 1) if b_way == PREPACKED else 1
     source = "direct" if b_way == DIRECT else "few" if _straight(p, b_way) else "packed"
     plan = Plan(
@@ -155,7 +157,7 @@ def prepare(
         scratch=b_memory + a_memory + c_memory,
         a_memory=b_memory, c_memory=b_memory + a_memory if c_memory else -1,
         sweep=code[source], edge=code[f"{source}_edge"], thin=code[f"thin{p.rows}"] if group > 1 else 0,
-        stream=code[f"{stream}{STREAM_DEPTH}"], stream_one=code[f"{stream}1"],
+        depth=depth, stream=code[stream], stream_one=code[f"{stream.removesuffix('_short')}_one"],
         dots=code["dots"], finish=code["finish"],
         pack_panels=pack_b["panels"],
         pack_b_transposed=pack_b["transposed"], pack_b_strided=pack_b["strided"],
@@ -263,6 +265,15 @@ def _route(p: Problem) -> tuple[int, int, int]:
 def _straight(p: Problem, b_way: int) -> bool:
     """Say whether a B packed ahead is read from one end to the other."""
     return b_way == PREPACKED and p.rows <= FAR_ROWS and p.rows * p.inner * p.size <= 2 * cache_bytes()[1]
+
+
+def _stream(p: Problem, path: int, tile_columns: int) -> tuple[str, int]:
+    """Return which kernel reads rows of B as they lie, and how many of them at a time."""
+    if p.rows > 1 and path != OUTER:
+        return "stream", STREAM_DEPTH
+    if path == OUTER or tile_columns * p.right.itemsize <= SHORT_ROW:
+        return "axpy_short", SHORT_DEPTH
+    return "axpy", AXPY_DEPTH
 
 
 def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:

@@ -32,8 +32,12 @@ AHEAD = 2048
 #: Rows of B that `stream` holds in registers, by vectors of each: with 4 x 2 it does 8 multiply-adds for 4
 #: broadcasts, 2 loads and 2 stores. 8 x 1 and 2 x 4 reach two thirds of its speed (Zen 3, 8 x 4096 x 4096).
 STREAM_DEPTH, STREAM_VECTORS = 4, 2
-#: Vectors that `axpy` takes at a time; 1 to 4, and 4 to 12 rows, are within 10%: it waits for B.
-AXPY_VECTORS = 4
+#: Rows of B that `axpy` passes over at a time, by vectors of each. All that it does is to wait for B: 4 to 12
+#: rows and 1 to 4 vectors are within 10%.
+AXPY_DEPTH, AXPY_VECTORS = 8, 2
+#: The same for short rows, of which the next are then asked for: 7% at rows of 1.5 to 3 KB. If rows are long
+#: the CPU sees them coming, and asking as well costs up to a third.
+SHORT_DEPTH, SHORT_VECTORS = 4, 4
 #: Columns that `dots` sums up at a time, and vectors of K in a row: 4 x 2 chains of multiply-adds hide
 #: their latency.
 DOT_COLUMNS, DOT_VECTORS = 4, 2
@@ -52,15 +56,14 @@ def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, 
         for edge in ("", "_edge")
     }
     thins = {f"thin{rows}": Kernel(thin, dtype, right, rows) for rows in thin_panels(target)}
-    streams = {
-        f"{write.__name__}{depth}": Kernel(write, dtype, right, depth)
-        for write in (stream, axpy)
-        for depth in (1, STREAM_DEPTH)
-    }
     return {
         **sweeps,
         **thins,
-        **streams,
+        "stream": Kernel(stream, dtype, right, STREAM_DEPTH),
+        "stream_one": Kernel(stream, dtype, right, 1),
+        "axpy": Kernel(axpy, dtype, right, AXPY_DEPTH, AXPY_VECTORS, False),
+        "axpy_short": Kernel(axpy, dtype, right, SHORT_DEPTH, SHORT_VECTORS, True),
+        "axpy_one": Kernel(axpy, dtype, right, 1, SHORT_VECTORS, False),
         "dots": Kernel(dots, dtype, right),
         "finish": Kernel(finish, dtype),
     }
@@ -265,9 +268,7 @@ def stream(
     a, b, c = (code.address(x) for x in (a, b, c))
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
-        for k in range(depth, 2 * depth):  # the next rows, whose beginnings the CPU would not see coming
-            for ahead in range(0, len(masks) * W.bytes, LINE):
-                code.prefetch(b + b_row * k + at * right.itemsize + ahead, level=2)
+        _ask(code, b + b_row * depth + at * right.itemsize, b_row, depth, len(masks) * W.bytes)
         held = [
             [
                 V.load_from(W, b + b_row * k + at * right.itemsize + v * W.bytes, mask)
@@ -293,11 +294,20 @@ def stream(
     _along_columns(code, V, columns, STREAM_VECTORS, body, flags)
 
 
+def _ask(code: Code, start: Value, row: Value, rows: int, count: int) -> None:
+    """Ask for `count` bytes of each of the next rows of B, whose beginnings the CPU does not see coming."""
+    for k in range(rows):
+        for place in range(0, count, LINE):
+            code.prefetch(start + row * k + place, level=2)
+
+
 def axpy(
     code: Code,
     dtype: DType,
     right: DType,
     depth: int,
+    vectors: int,
+    ask: bool,
     rows: Value,
     columns: Value,
     a: Value,
@@ -314,6 +324,8 @@ def axpy(
     xs = [V.broadcast(a + k * dtype.itemsize) for k in range(depth)]
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
+        if ask:
+            _ask(code, b + b_row * depth + at * right.itemsize, b_row, depth, len(masks) * W.bytes)
         places = [c + at * dtype.itemsize + v * V.bytes for v in range(len(masks))]
         total = [
             V.load(place, mask) if accumulate else V.zero() for place, mask in zip(places, masks, strict=True)
@@ -325,7 +337,7 @@ def axpy(
         for part, place, mask in zip(total, places, masks, strict=True):
             V.store(part, place, mask)
 
-    _along_columns(code, V, columns, AXPY_VECTORS, body, flags)
+    _along_columns(code, V, columns, vectors, body, flags)
 
 
 def _along_columns(
