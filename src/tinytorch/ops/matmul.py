@@ -174,7 +174,8 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
                     return c
                 if rows * size:
                     prepared = prepare_contiguous(dtype, a.shape, columns)
-                    if (prepared.at_once or partial(run, prepared))(a, b, c):
+                    at_once = prepared.at_once
+                    if run(prepared, a, b, c) if at_once is None else at_once(a, b, c):
                         return c
     result = product(read("a", a), read("b", b), out=out)
     return like(result, a, b) if out is None else out

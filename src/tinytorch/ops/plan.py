@@ -43,8 +43,9 @@ SERIAL = 500_000
 #: 8 x 4096 x 4096: 1.6 times NumPy's speed streamed and 0.85 packed, 16 rows 1.2 and 0.85, 24 alike (Zen 3).
 STREAM_ROWS = 16
 #: Rows up to which a B that nearly fits in L2 is read as it lies, without packing, if its rows begin at the
-#: same place in a cache line (33 x 17 x 4095, where they do not: 45 GFLOP/s, packed 64).
-DIRECT_ROWS = 96
+#: same place in a cache line. Where they do not, only a quarter of that pays (33 x 17 x 1000: 69 GFLOP/s
+#: against 62 packed, 33 x 17 x 4095 37 against 53), but for more rows (128 x 128 x 131: 79 against 77).
+DIRECT_ROWS, UNEVEN_ROWS = 96, 256
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in longer rows.
 FEW_ROWS = 128
@@ -253,7 +254,8 @@ def _route(p: Problem) -> tuple[int, int, int]:
             return DOTTED, DIRECT, DIRECT
         if p.columns <= p.lanes // 2:
             return DOTTED, DIRECT, DIRECT if b_way == COLUMNS else STRIDED
-    if b_way == ROWS and p.rows <= DIRECT_ROWS and p.b_bytes <= l2 * 5 // 4 and p.b.row % LINE == 0:
+    rows, room = (DIRECT_ROWS, l2 * 5 // 4) if p.b.row % LINE == 0 else (UNEVEN_ROWS, l2 // 4)
+    if b_way == ROWS and p.rows <= rows and p.b_bytes <= room:
         b_way = DIRECT
     if b_way == PREPACKED and p.right.itemsize < p.size and p.rows > WIDEN_ROWS:
         b_way = WIDENED
