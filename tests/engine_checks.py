@@ -10,7 +10,8 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,6 +26,7 @@ from tinytorch.ops.plan import prepare, prepare_contiguous, prepare_packed
 from tinytorch.ops.registry import draw, mismatch, operations, product_bound, rounding
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64
 from tinytorch.runtime.scratch import LINE
+from tinytorch.simd import target as target_module
 from tinytorch.simd.target import chosen, tile
 
 FLOATS = [FLOAT32, FLOAT64]
@@ -452,6 +454,57 @@ def check_threads(dtype: DType, right: DType) -> None:
                 assert same, f"{name} of {dtype} by {right} differs on {count} threads"
 
 
+def check_in_pairs(dtype: DType, right: DType) -> None:
+    """Products of bfloat16 by bfloat16 in pairs along the sum: every way to them, and every edge."""
+    for places in (Places(), *(GuardedPlaces(at_end) for at_end in (True, False) if os.name == "posix")):
+        with guarded_memory() if isinstance(places, GuardedPlaces) else nullcontext():
+            _check_in_pairs(dtype, right, places)
+            with small_caches(FLOAT32):
+                _check_in_pairs(dtype, right, places, [(39, 400, 150), (140, 403, 77)])
+
+
+def _check_in_pairs(
+    dtype: DType, right: DType, places: Places, shapes: list[tuple[int, int, int]] | None = None
+) -> None:
+    rng = np.random.default_rng(9)
+    rows, width = tile(chosen(), FLOAT32)
+    sweep = range(2 * width + 2)
+    layouts = itertools.cycle(itertools.product(LAYOUTS, repeat=2))
+    for m, k, n in shapes or [(17, k, width + 1) for k in sweep] + [(16 + rows, 5, n) for n in sweep]:
+        values, bias = (draw(rng, (m, k), dtype), draw(rng, (k, n), right)), draw(rng, (n,), dtype)
+        exact, bound = MATMUL.reference(*values), MATMUL.bound(*values)
+        shifted = np.maximum(exact + bias.astype(np.float64), 0)
+        wide = bound + 2 * rounding(np.abs(exact) + np.abs(bias.astype(np.float64)), dtype)
+        for layout_a, layout_b in itertools.islice(layouts, 8):
+            what = "in pairs", (m, k, n), layout_a, layout_b
+            doing(*what)
+            a, b = places.put("a", values[0], layout_a), places.put("b", values[1], layout_b)
+            steps = a.strides, b.strides, (n * FLOAT32.itemsize, FLOAT32.itemsize)
+            plan = Plan(*prepare(FLOAT32, a.shape, n, *steps, 1, 1, right, dtype).words.tolist())
+            assert plan.pair_up
+            assert shapes is None or min(k - plan.KC, n - plan.NC) > 0
+            out = places.put("out", unset((m, n), FLOAT32).astype(dtype), writeable=True)
+            assert ops.matmul(a, b, out=out) is out
+            expect(out, exact, bound, *what)
+            for form in (b, ops.pack_weight(b)):
+                expect(ops.linear(a, form, bias, "relu"), shifted, wide, *what, "layer")
+            places.look()
+        stack = [np.stack([value, value[::-1]]) for value in values]
+        expect(ops.matmul(*stack), MATMUL.reference(*stack), MATMUL.bound(*stack), "stack", (m, k, n))
+        if k and n and not shapes:
+            check_one_nonfinite(*values)
+
+
+def check_one_nonfinite(a: Array, b: Array) -> None:
+    """NaN and inf in the last row and column of either side, beside which panels and pairs are filled up."""
+    for array, value in itertools.product((0, 1), (np.nan, np.inf)):
+        sides = [a.copy(), b.copy()]
+        sides[array][-1, -1] = value
+        with np.errstate(invalid="ignore"):
+            exact = (sides[0][:, :, None].astype(np.float64) * sides[1].astype(np.float64)).sum(1)
+        expect(ops.matmul(*sides), exact, MATMUL.bound(*sides), "in pairs", value, a.shape, b.shape)
+
+
 # As a program
 
 
@@ -495,7 +548,15 @@ CHECKS = {
     "special": check_special,
     "unaligned": check_unaligned,
     "threads": check_threads,
+    "in_pairs": check_in_pairs,
 }
+
+
+def pair_up() -> None:
+    """Let every target multiply bfloat16 in pairs, by its own instructions where it has none for that."""
+    target_module.TARGETS = tuple(replace(target, bfloat16_dot=True) for target in target_module.TARGETS)
+    for known in (target_module.available, chosen):
+        known.cache_clear()
 
 
 def main(note: str, *checks: str) -> None:
@@ -503,8 +564,10 @@ def main(note: str, *checks: str) -> None:
     global _note  # noqa: PLW0603
     with Path(note).open("wb") as file:
         _note = file.fileno()
+        if "in_pairs" in checks:
+            pair_up()
         for name in checks:
-            for dtype, right in PAIRS:
+            for dtype, right in PAIRS if name != "in_pairs" else [(BFLOAT16, BFLOAT16)]:
                 CHECKS[name](dtype, right)
     print(chosen().name)
 

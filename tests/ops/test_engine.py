@@ -185,6 +185,12 @@ def test_other_targets(tmp_path, target):
     assert run_checks(tmp_path, *names, TINYTORCH_TARGET=target.name) == target.name
 
 
+@pytest.mark.parametrize("target", available(), ids=lambda target: target.name)
+def test_bfloat16_in_pairs(tmp_path, target):
+    """What CPUs with an instruction for pairs of bfloat16 do, with others where this one has it not."""
+    assert run_checks(tmp_path, "in_pairs", TINYTORCH_TARGET=target.name) == target.name
+
+
 def test_packed_weights_of_another_target():
     """What was packed for other panels, and pickled, is laid out anew."""
     weight = np.random.default_rng(0).standard_normal((7, 37), np.float32)

@@ -145,6 +145,19 @@ def test_hot_loop_stays_in_registers(target, dtype):
         assert not spilled, f"{kernel}: {len(spilled)} of {len(found[0])} instructions"
 
 
+def test_pairs_of_bfloat16_are_multiplied_by_their_instruction():
+    """As many multiply-adds as float32 takes, for twice as many numbers, and none by way of the stack."""
+    target = next(target for target in TARGETS if target.name == "avx512-bf16")
+    kernels = product_kernels(elsewhere(target), FLOAT32, BFLOAT16)
+    code = blocks(assembly({"paired": kernels["paired"]}, elsewhere(target)), "paired")
+    rows, columns = tile(target, FLOAT32)
+    expected = UNROLL * rows * columns // target.lanes(FLOAT32)
+    found = [block for block in code if sum("vdpbf16ps" in i and "%zmm" in i for i in block) == expected]
+    assert len(found) == 1
+    assert not any(map(on_the_stack, found[0]))
+    assert "pairs" in packing_kernels(target, BFLOAT16, BFLOAT16, columns)
+
+
 @plain_targets
 @every_dtype
 def test_loops_of_few_rows_stay_in_registers(target, dtype):

@@ -19,19 +19,19 @@ from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS
 #: Which loops a product takes: see `ops.plan`.
 BLOCKED, STREAMED, OUTER, DOTTED = range(4)
 #: How an operand comes to the micro-kernel: as it lies, packed ahead, packed ahead in a half type and widened
-#: here, or packed here from rows that are contiguous, columns that are, or neither.
-DIRECT, PREPACKED, WIDENED, ROWS, COLUMNS, STRIDED = range(6)
+#: or paired up here, or packed here from rows that are contiguous, columns that are, or neither.
+DIRECT, PREPACKED, WIDENED, PAIRED, ROWS, COLUMNS, STRIDED = range(7)
 
 #: All that follows from shapes and strides: distances in bytes, `*_item` from one matrix of a stack to the
 #: next; then the blocks, the way of each operand, offsets in the scratch memory, addresses of kernels.
 Plan = namedtuple(
     "Plan",
-    "path rows inner columns size b_size a_row a_column b_row b_column c_row a_item b_item c_item "
+    "path rows inner columns size a_size b_size a_row a_column b_row b_column c_row a_item b_item c_item "
     "tile_rows tile_columns row_tiles column_tiles threads "
-    "MC KC NC NR lanes a_way b_way b_panel group "
-    "scratch a_memory c_memory "
+    "MC KC NC NR lanes a_way b_way b_panel b_line group "
+    "scratch a_memory c_memory pair_memory "
     "depth sweep edge thin stream stream_one dots finish "
-    "pack_panels pack_b_transposed pack_b_strided widen pack_rows pack_a_transposed pack_a_strided",
+    "pack_panels pack_b_transposed pack_b_strided widen pair_up pack_rows pack_a_transposed pack_a_strided",
 )
 #: What changes from call to call: addresses, and what to do at the end.
 Where = namedtuple("Where", "a b c bias flags memory a_index b_index")
@@ -49,30 +49,32 @@ WHERE = types.NamedUniTuple(types.int64, len(Where._fields), Where)
 @device_function
 def panel_bytes(p, depth):
     """Bytes from one packed panel to the next; a line more than it needs, lest all begin in one cache set."""
-    return depth * p.NR * p.size + LINE
+    return (depth + depth % 2) * p.b_line + LINE
 
 
 @device_function
 def row_bytes(p, depth):
     """Bytes from one packed row of A, or row of sums, to the next: whole vectors, and `APART`."""
-    return -(-depth // p.lanes) * p.lanes * p.size + APART
+    return -(-depth // p.lanes) * p.lanes * p.a_size + APART
 
 
 @device_function
-def pack_b(p, source, depth, columns, target):
+def pack_b(p, source, depth, columns, memory):
     """Pack a block of B, depth x columns, into panels."""
-    panel = panel_bytes(p, depth)
+    target, panel = memory, panel_bytes(p, depth)
     if p.b_way == ROWS:
         call_kernel(p.pack_panels, (depth, columns, source, p.b_row, target, panel))
         return
-    line = p.NR * p.size
     for j in range(0, columns, p.NR):
         count, corner = min(p.NR, columns - j), source + j * p.b_column
+        place = target if p.pair_up == 0 else memory + p.pair_memory
         if p.b_way == COLUMNS:
             groups = p.NR // p.lanes
-            call_kernel(p.pack_b_transposed, (groups, count, depth, corner, p.b_column, target, line))
+            call_kernel(p.pack_b_transposed, (groups, count, depth, corner, p.b_column, place, p.b_line))
         else:
-            call_kernel(p.pack_b_strided, (depth, count, corner, p.b_row, p.b_column, target, line, p.NR))
+            call_kernel(p.pack_b_strided, (depth, count, corner, p.b_row, p.b_column, place, p.b_line, p.NR))
+        if p.pair_up != 0:
+            call_kernel(p.pair_up, (depth, p.NR, place, p.b_line, target, panel))
         target += panel
 
 
@@ -131,6 +133,12 @@ def blocked(p, rows, columns, a, b, c, bias, flags, memory):
                 if p.b_way == WIDENED:
                     panels = -(-width // p.NR)
                     call_kernel(p.widen, (panels, depth * p.NR, packed, p.b_panel, right, panel))
+                elif p.b_way == PAIRED:
+                    for n in range(-(-width // p.NR)):
+                        call_kernel(
+                            p.pair_up,
+                            (depth, p.NR, packed + n * p.b_panel, p.b_line, right + n * panel, panel),
+                        )
                 else:
                     pack_b(p, source, depth, width, right)
             for i in range(0, rows, p.MC):
@@ -199,7 +207,7 @@ def run_tile(tile, thread, p, w):
     if w.a_index != 0:  # a stack: which matrix of each side this product takes
         a += load(w.a_index + 8 * item) * p.a_item
         b += load(w.b_index + 8 * item) * p.b_item
-    if p.b_way in (PREPACKED, WIDENED):
+    if p.b_way in (PREPACKED, WIDENED, PAIRED):
         b += j // p.NR * p.b_panel
     else:
         b += j * p.b_column

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
-from tinytorch.ops.gemm import PLAN, PREPACKED, WHERE, WIDENED, Where, run_tile
+from tinytorch.ops.gemm import PAIRED, PLAN, PREPACKED, WHERE, WIDENED, Where, run_tile
 from tinytorch.runtime import pool
 from tinytorch.runtime.arrays import HALVES, DType
 from tinytorch.runtime.compile import device_function, entry_point, tile_function
@@ -99,7 +99,7 @@ def fits(p, a, b, c):
         return False
     if p.inner > 1 and a.strides[j] != p.a_column:
         return False
-    if p.b_way in (PREPACKED, WIDENED):
+    if p.b_way in (PREPACKED, WIDENED, PAIRED):
         return True
     if b.shape[i] != p.inner or (p.inner > 1 and b.strides[i] != p.b_row):
         return False
@@ -143,12 +143,13 @@ def launch_stacks(pool_address, tile_address, plan_address, memory, flags, a, b,
 class Launcher:
     """The launches for one dtype, compiled as they are asked for. Who calls them answers for the types."""
 
-    def __init__(self, dtype: DType, right: DType) -> None:
+    def __init__(self, dtype: DType, left: DType, right: DType) -> None:
+        bits = (np.dtype(np.uint16) if given in HALVES else given for given in (left, right))
         self._number = numba.from_dtype(dtype)
-        self._right = numba.from_dtype(np.dtype(np.uint16) if right in HALVES else right)
+        self._left, self._right = map(numba.from_dtype, bits)
 
     def _entry(self, function: Any, integers: int, dimensions: int, last: tuple[Any, ...] = ()) -> Any:
-        numbers = self._number, self._right, self._number
+        numbers = self._left, self._right, self._number
         arrays = [types.Array(number, dimensions, "A") for number in numbers]
         return entry_point(types.boolean(*(types.int64,) * integers, *arrays, *last), function)
 
@@ -174,9 +175,9 @@ class Launcher:
 
 
 @functools.cache
-def launcher(dtype: DType, right: DType) -> Launcher:
-    """Return the launches for a dtype, that of B (half types as the 16 bits they are) told apart."""
-    return Launcher(dtype, right)
+def launcher(dtype: DType, left: DType, right: DType) -> Launcher:
+    """Return the launches for a dtype, those of A and B (half types as the 16 bits they are) told apart."""
+    return Launcher(dtype, left, right)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from tinytorch.ops import quantize as quantization
 from tinytorch.ops.epilogue import activation_code
 from tinytorch.ops.matmul import loops
 from tinytorch.ops.packed import pack, panel_width, unpack
-from tinytorch.ops.plan import prepare_packed
+from tinytorch.ops.plan import in_pairs, prepare_packed
 from tinytorch.ops.product import multiply_packed, product, run
 from tinytorch.ops.quantized import product_int8
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound, rounding
@@ -31,6 +31,7 @@ from tinytorch.runtime.arrays import (
     SUPPORTED,
     Array,
     DType,
+    bits,
     common_dtype,
     compute_dtype,
     contiguous,
@@ -65,7 +66,7 @@ class PackedWeight:
     @functools.cached_property
     def bits(self) -> Array:
         """The data as compiled code takes it: half types as the 16 bits they are."""
-        return self.data.view(np.uint16) if self.dtype in HALVES else self.data
+        return bits(self.data)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled."""
@@ -310,7 +311,8 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
     output = Output(out, shape, dtype, computed, (x, bias))
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
-    rows = contiguous(x, computed).reshape(count, weight.shape[0])
+    paired = in_pairs(x.dtype, weight.dtype, count)
+    rows = bits(contiguous(x, x.dtype if paired else computed)).reshape(count, weight.shape[0])
     offsets = or_empty(bias, computed)
     if weight.dtype != INT8:
         narrow = weight.dtype if computed == FLOAT32 and weight.dtype in HALVES else None

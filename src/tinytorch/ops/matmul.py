@@ -186,7 +186,7 @@ def _small(dtype: DType) -> Any:
 
     def first(a: Array, b: Array, c: Array) -> bool:
         code = kernels(dtype)
-        entry = launcher(dtype, dtype).small
+        entry = launcher(dtype, dtype, dtype).small
         _SMALL[dtype] = partial(entry, code["direct"], code["direct_edge"], tile(chosen(), dtype)[1])
         return _SMALL[dtype](a, b, c)
 

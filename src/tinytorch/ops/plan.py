@@ -21,6 +21,7 @@ from tinytorch.ops.gemm import (
     DIRECT,
     DOTTED,
     OUTER,
+    PAIRED,
     PREPACKED,
     ROWS,
     STREAMED,
@@ -34,7 +35,15 @@ from tinytorch.runtime.scratch import LINE
 from tinytorch.runtime.threads import MAX_THREADS, get_num_threads, on_change
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
-from tinytorch.simd.product import AXPY_DEPTH, SHORT_DEPTH, STREAM_DEPTH, UNROLL, product_kernels, thin_panels
+from tinytorch.simd.product import (
+    AXPY_DEPTH,
+    SHORT_DEPTH,
+    STREAM_DEPTH,
+    UNROLL,
+    pairs_up,
+    product_kernels,
+    thin_panels,
+)
 from tinytorch.simd.target import chosen, tile
 
 #: Multiply-adds below which a product stays on one thread: about 10 us of work, a wake-up's price.
@@ -76,11 +85,11 @@ class Prepared:
 
     __slots__ = ("address", "at_once", "launcher", "scratch", "threads", "tile", "words")
 
-    def __init__(self, plan: Plan, dtype: DType, right: DType) -> None:
+    def __init__(self, plan: Plan, dtype: DType, left: DType, right: DType) -> None:
         self.words = np.array(plan, np.int64)
         self.address: int = self.words.ctypes.data
         self.tile = tile_address()
-        self.launcher = launcher(dtype, right)
+        self.launcher = launcher(dtype, left, right)
         self.threads = plan.threads
         self.scratch = plan.scratch * plan.threads  # bytes
         #: `at_once(a, b, c)` runs it where neither threads nor memory are needed.
@@ -123,14 +132,17 @@ def prepare(
     batch: int = 1,
     threads: int | None = None,
     right: DType | None = None,
+    left: DType | None = None,
 ) -> Prepared:
     """Decide how to multiply a matrix of this shape by one of so many columns, `batch` times.
 
-    `a`, `b` and `c` are the strides of the arrays; None for `b` says that it was packed ahead. `right` is the
-    dtype of B where it is a narrower one than `dtype`, that of A and C.
+    `a`, `b` and `c` are the strides of the arrays; None for `b` says that it was packed ahead. `left` and
+    `right` are the dtypes of A and B where they are narrower than `dtype`, that of C; both only if
+    `in_pairs` says so.
     """
     p = Problem.of(
-        dtype, matrix, columns, Strides(*a), Strides(*b) if b else None, Strides(*c), batch, right or dtype
+        *(dtype, left or dtype, right or dtype, matrix, columns, batch),
+        *(Strides(*a), Strides(*b) if b else None, Strides(*c)),
     )
     path, a_way, b_way = _route(p)
     MC, KC, NC = _blocks(p, path, b_way)
@@ -140,32 +152,38 @@ def prepare(
     NC = -(-tile_columns // -(-tile_columns // NC))  # blocks of equal size: the last must not be a sliver
     NC = -(-NC // p.NR) * p.NR
     memory = _memory(p, path, a_way, b_way, tile_rows, tile_columns, MC, KC, NC)
-    b_memory, a_memory, c_memory = (-(-size // LINE) * LINE for size in memory)
+    b_memory, pair_memory, a_memory, c_memory = (-(-size // LINE) * LINE for size in memory)
     # What is packed here is widened on the way; only what is read as it lies is widened for each use.
-    code = kernels(dtype, dtype if b_way in (ROWS, COLUMNS, STRIDED, WIDENED) else p.right)
-    pack_a, pack_b = packing(dtype), packing(dtype, p.right)
+    as_it_is = p.paired or b_way in (DIRECT, PREPACKED)
+    code = kernels(dtype, p.right if as_it_is else dtype)
+    pack_a = packing(p.left)
+    pack_b = packing(p.right, computed=dtype) if p.paired else packing(dtype, p.right)
     stream, depth = _stream(p, path, tile_columns)
     group = thin_panels(chosen()).get(p.rows, 1) if b_way == PREPACKED else 1
-    source = "direct" if b_way == DIRECT else "few" if _straight(p, b_way) else "packed"
+    source = "paired" if p.paired else "direct" if b_way == DIRECT else "packed"
+    source = "few" if _straight(p, b_way) else source
     plan = Plan(
-        path=path, rows=p.rows, inner=p.inner, columns=columns, size=p.size, b_size=p.right.itemsize,
+        path=path, rows=p.rows, inner=p.inner, columns=columns, size=p.size,
+        a_size=p.left.itemsize, b_size=p.right.itemsize,
         a_row=p.a.row, a_column=p.a.column, b_row=p.b.row, b_column=p.b.column, c_row=p.c.row,
         a_item=p.a.item, b_item=p.b.item, c_item=p.c.item,
         tile_rows=tile_rows, tile_columns=tile_columns, row_tiles=row_tiles, column_tiles=column_tiles,
         threads=max(1, min(limit, batch * row_tiles * column_tiles)),
         MC=MC, KC=KC, NC=NC, NR=p.NR, lanes=p.lanes,
-        a_way=a_way, b_way=b_way, b_panel=p.inner * p.NR * p.right.itemsize, group=group,
-        scratch=b_memory + a_memory + c_memory,
-        a_memory=b_memory, c_memory=b_memory + a_memory if c_memory else -1,
+        a_way=a_way, b_way=b_way, b_panel=p.inner * p.NR * p.right.itemsize, b_line=p.NR * p.packed_size,
+        group=group,
+        scratch=b_memory + pair_memory + a_memory + c_memory,
+        pair_memory=b_memory, a_memory=b_memory + pair_memory,
+        c_memory=b_memory + pair_memory + a_memory if c_memory else -1,
         sweep=code[source], edge=code[f"{source}_edge"], thin=code[f"thin{p.rows}"] if group > 1 else 0,
         depth=depth, stream=code[stream], stream_one=code[f"{stream.removesuffix('_short')}_one"],
         dots=code["dots"], finish=code["finish"],
-        pack_panels=pack_b["panels"],
+        pack_panels=pack_b["pairs" if p.paired else "panels"], pair_up=pack_b["pairs"] if p.paired else 0,
         pack_b_transposed=pack_b["transposed"], pack_b_strided=pack_b["strided"],
         widen=pack_b["rows"], pack_rows=pack_a["rows"],
         pack_a_transposed=pack_a["transposed"], pack_a_strided=pack_a["strided"],
     )  # fmt: skip
-    return Prepared(plan, dtype, p.right)
+    return Prepared(plan, dtype, p.left, p.right)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -178,12 +196,20 @@ def prepare_contiguous(dtype: DType, matrix: tuple[int, int], columns: int) -> P
 
 @functools.lru_cache(maxsize=4096)
 def prepare_packed(
-    dtype: DType, matrix: tuple[int, int], columns: int, right: DType | None = None
+    dtype: DType, matrix: tuple[int, int], columns: int, right: DType | None = None, left: DType | None = None
 ) -> Prepared:
     """The same for a right side that was packed ahead."""
-    size = dtype.itemsize
-    a, c = (matrix[1] * size, size), (columns * size, size)
-    return prepare(dtype, matrix, columns, a, None, c, right=right)
+    size, a_size = dtype.itemsize, (left or dtype).itemsize
+    a, c = (matrix[1] * a_size, a_size), (columns * size, size)
+    return prepare(dtype, matrix, columns, a, None, c, right=right, left=left)
+
+
+def in_pairs(left: DType, right: DType, rows: int) -> bool:
+    """Say whether operands are taken as they are, and multiplied in pairs along the sum, rather than widened.
+
+    With few rows it is the reading of B that counts.
+    """
+    return left == right and rows > WIDEN_ROWS and pairs_up(chosen(), right)
 
 
 for _cached in (prepare, prepare_contiguous, prepare_packed):
@@ -198,8 +224,10 @@ class Problem:
     inner: int
     columns: int
     batch: int
-    size: int  # bytes of a number of A and C
+    size: int  # bytes of a number of C
+    left: DType  # of A
     right: DType  # of B
+    paired: bool  # A and B are multiplied in pairs along the sum
     a: Strides
     b: Strides
     c: Strides
@@ -212,24 +240,31 @@ class Problem:
     def of(
         cls,
         dtype: DType,
+        left: DType,
+        right: DType,
         matrix: tuple[int, int],
         columns: int,
+        batch: int,
         a: Strides,
         b: Strides | None,
         c: Strides,
-        batch: int,
-        right: DType,
     ) -> "Problem":
         """Add what follows from the dtype."""
         MR, NR = tile(chosen(), dtype)
         size = dtype.itemsize
         packed, b = b is None, b or Strides(NR * right.itemsize, right.itemsize)
-        return cls(*matrix, columns, batch, size, right, a, b, c, packed, MR, NR, chosen().lanes(dtype))
+        shape, paired = (*matrix, columns, batch), left != dtype
+        return cls(*shape, size, left, right, paired, a, b, c, packed, MR, NR, chosen().lanes(dtype))
 
     @property
     def work(self) -> int:
         """Multiply-adds of all products together."""
         return self.batch * self.rows * self.inner * self.columns
+
+    @property
+    def packed_size(self) -> int:
+        """Bytes of a number of B, packed."""
+        return self.right.itemsize if self.paired else self.size
 
     @property
     def b_bytes(self) -> int:
@@ -240,8 +275,10 @@ class Problem:
 def _route(p: Problem) -> tuple[int, int, int]:
     """Return the path that a product takes, and how A and B come to the micro-kernels."""
     l2 = cache_bytes()[1]
-    a_way = _way(p.a, p.size)
+    a_way = _way(p.a, p.left.itemsize)
     b_way = PREPACKED if p.packed else _way(p.b, p.right.itemsize)
+    if p.paired:
+        return BLOCKED, DIRECT if a_way == ROWS else a_way, PAIRED if p.packed else b_way
     if p.columns == 1 and p.b.row == p.right.itemsize and not p.packed:
         b_way = COLUMNS  # one column is a row as well
     if a_way == ROWS and b_way == ROWS and p.columns >= p.NR and p.inner:
@@ -287,10 +324,10 @@ def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
     what counts is that C is read and written seldom: KC = 512.
     """
     l1, l2, l3 = cache_bytes()
-    KC = l1 * 3 // 4 // (p.NR * p.size)
+    KC = l1 * 3 // 4 // (p.NR * p.packed_size)
     if KC < 192:
         KC = 512
-    MC = max(1, l2 // 4 // (KC * p.size) // p.MR) * p.MR
+    MC = max(1, l2 // 4 // (KC * p.left.itemsize) // p.MR) * p.MR
     if _straight(p, b_way):
         KC = max(p.inner, 1)
     room = l3 // 16
@@ -300,7 +337,7 @@ def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
     KC = -(-p.inner // -(-p.inner // KC)) if p.inner else KC
     KC = min(max(p.inner, 1), -(-KC // UNROLL) * UNROLL)
     MC = -(-p.rows // -(-p.rows // MC)) if p.rows else MC
-    return -(-MC // p.MR) * p.MR, KC, max(1, room // (KC * p.size) // p.NR) * p.NR
+    return -(-MC // p.MR) * p.MR, KC, max(1, room // (KC * p.packed_size) // p.NR) * p.NR
 
 
 def _cut(p: Problem, path: int, threads: int) -> tuple[int, int]:
@@ -334,16 +371,20 @@ def _memory(
     MC: int,
     KC: int,
     NC: int,
-) -> tuple[int, int, int]:
-    """Return the bytes that a thread needs for a block of B, a block of A, and sums: see `ops.gemm`."""
+) -> tuple[int, int, int, int]:
+    """Return the bytes that a thread needs for a block of B, for a panel of it before its rows are paired, a
+    block of A, and sums: see `ops.gemm`.
+    """
 
     def row(count: int) -> int:
-        return -(-count // p.lanes) * p.lanes * p.size + APART
+        return -(-count // p.lanes) * p.lanes * p.left.itemsize + APART
 
-    b_memory = a_memory = c_memory = 0
+    b_memory = pair_memory = a_memory = c_memory = 0
     if path == BLOCKED:
         if b_way not in (DIRECT, PREPACKED):
-            b_memory = NC // p.NR * (KC * p.NR * p.size + LINE)
+            b_memory = NC // p.NR * ((KC + KC % 2) * p.NR * p.packed_size + LINE)
+        if p.paired and b_way in (COLUMNS, STRIDED):
+            pair_memory = KC * p.NR * p.packed_size
         if a_way != DIRECT:
             a_memory = min(MC, tile_rows) * row(KC)
     elif path == STREAMED:
@@ -354,4 +395,4 @@ def _memory(
             c_memory = p.rows * row(tile_columns)
     elif path == DOTTED and b_way != DIRECT:
         b_memory = tile_columns * row(p.inner)
-    return b_memory, a_memory, c_memory
+    return b_memory, pair_memory, a_memory, c_memory

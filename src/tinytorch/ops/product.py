@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.ops.plan import Prepared, prepare, prepare_packed
+from tinytorch.ops.plan import Prepared, in_pairs, prepare, prepare_packed
 from tinytorch.runtime import pool
 from tinytorch.runtime.arrays import (
     FLOAT32,
@@ -18,6 +18,7 @@ from tinytorch.runtime.arrays import (
     HALVES,
     Array,
     DType,
+    bits,
     common_dtype,
     compute_dtype,
     contiguous,
@@ -105,23 +106,23 @@ def product(
     shape, dtype = result_shape(a, b), common_dtype(a=a, b=b)
     computed = compute_dtype(dtype)
     output = Output(out, shape, dtype, computed, (a, b, bias))
+    left, right = _folded(a, b)
     # A half type on the right is widened as it is loaded: no copy, and half the bytes to move.
-    narrow = computed == FLOAT32 and b.dtype in HALVES
-    left, right = _folded(
-        widened("left", a, computed), b.view(np.uint16) if narrow else widened("right", b, computed)
-    )
-    narrow_dtype = b.dtype if narrow else None
+    narrow = b.dtype if computed == FLOAT32 and b.dtype in HALVES else None
+    right = bits(right) if narrow else widened("right", right, computed)
+    paired = in_pairs(a.dtype, b.dtype, left.shape[-2])
+    left = bits(left) if paired else widened("left", left, computed)
     offsets = or_empty(bias, computed)
     # An integer is no number until it is cut to its own type.
     fused = activation if dtype in FLOATS else NONE
     if left.ndim == right.ndim == 2:
         c = output.buffer.reshape(left.shape[0], right.shape[1])
-        multiply(left, right, offsets, fused, c, threads, narrow_dtype)
+        multiply(left, right, offsets, fused, c, threads, narrow)
     else:
         c = _stack(
             output.buffer.reshape(*shape[: max(left.ndim, right.ndim) - 2], left.shape[-2], right.shape[-1])
         )
-        multiply_stacks(left, right, offsets, fused, c, threads, narrow_dtype)
+        multiply_stacks(left, right, offsets, fused, c, threads, narrow)
     return finish_integers(activation, output.take())
 
 
@@ -143,13 +144,13 @@ def multiply(
 ) -> None:
     """Write activation(a @ b + bias) to `c`: 2-D arrays of any strides; `bias` may be empty.
 
-    All are of one dtype, or `b` holds the bits of a half type, `narrow`.
+    All are of one dtype, or `b` holds the bits of a half type, `narrow`, and so may `a` (`in_pairs`).
     """
     if c.size == 0:
         return
     prepared = prepare(
-        *(a.dtype, (a.shape[0], a.shape[1]), c.shape[1]),
-        *(a.strides, b.strides, c.strides, 1, threads, narrow),
+        *(c.dtype, (a.shape[0], a.shape[1]), c.shape[1]),
+        *(a.strides, b.strides, c.strides, 1, threads, narrow, _left(a, c, narrow)),
     )
     if not run(prepared, a, b, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
@@ -163,11 +164,17 @@ def multiply_packed(
     """Write activation(a @ weight + bias) to `c`, with the weight packed by `ops.packed`; `a` contiguous."""
     if c.size == 0:
         return
-    prepared = prepare_packed(a.dtype, (a.shape[0], a.shape[1]), c.shape[1], narrow)
+    left = _left(a, c, narrow)
+    prepared = prepare_packed(c.dtype, (a.shape[0], a.shape[1]), c.shape[1], narrow, left)
     if not run(prepared, a, panels, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
         multiply_packed(*_anew(a, panels, bias), activation, fresh, narrow)
         c[...] = fresh
+
+
+def _left(a: Array, c: Array, narrow: DType | None) -> DType | None:
+    """Return the dtype whose bits `a` holds, if it is not that of `c`."""
+    return None if a.dtype == c.dtype else narrow
 
 
 def _anew(a: Array, b: Array, bias: Array) -> tuple[Array, Array, Array]:
@@ -210,7 +217,8 @@ def multiply_stacks(
     left, right = _stack(a), _stack(b)
     strides = [(*x.strides[1:], x.strides[0]) for x in (left, right, c)]
     matrix = (left.shape[1], left.shape[2])
-    prepared = prepare(left.dtype, matrix, c.shape[2], *strides, len(c), threads, narrow)
+    narrow_left = _left(left, c, narrow)
+    prepared = prepare(c.dtype, matrix, c.shape[2], *strides, len(c), threads, narrow, narrow_left)
     indices = _which(a.shape[:-2], batch), _which(b.shape[:-2], batch)
     if not prepared.launcher.stacks(*_words(prepared, activation), left, right, c, bias, *indices):
         fresh = empty(c.shape, c.dtype)

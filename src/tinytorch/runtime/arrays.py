@@ -167,6 +167,11 @@ class _Writable:
         self.__array_interface__ = interface
 
 
+def bits(array: Array) -> Array:
+    """Return an array as compiled code takes it: half types as the 16 bits they are."""
+    return array.view(np.uint16) if array.dtype in HALVES else array
+
+
 def or_empty(array: Array | None, dtype: DType) -> Array:
     """Return an optional array as compiled code takes it: contiguous, an empty one for none."""
     return empty((0,), dtype) if array is None else contiguous(array, dtype)

@@ -58,7 +58,7 @@ class Library:
 
     def __init__(self, family: str, kernels: Mapping[str, Kernel]) -> None:
         target = chosen()
-        key = "|".join((cache.toolchain(), family, target.name, *host(target)))
+        key = "|".join((cache.toolchain(), family, repr(target), *host(target)))
         content = cache.read(key)
         generator = machine(target)
         if content is None:

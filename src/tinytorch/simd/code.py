@@ -22,6 +22,21 @@ from tinytorch.simd.target import Target
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _POINTER = _I8.as_pointer()
+
+
+class _BFloat(ir.Type):
+    """LLVM's name for bfloat16, which only its intrinsics for pairs of them ask for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
 #: Half types are moved as the bits they are, and widened to compute: `Vectors.load_from`.
 _SCALARS = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT64: _I64, FLOAT16: _I16, BFLOAT16: _I16}
 _NAMES = {FLOAT32: "f32", FLOAT64: "f64", INT64: "i64", FLOAT16: "i16", BFLOAT16: "i16"}
@@ -213,11 +228,17 @@ class Vectors:
         arguments = (value.ir, address.ir, ir.Constant(_I32, align), mask.ir)
         code.call(f"llvm.masked.store.{self._name}.p0", ir.VoidType(), *arguments)
 
-    def broadcast(self, address: Value) -> Value:
+    def broadcast(self, address: Value, align: int = 0) -> Value:
         """Load one number into all lanes."""
         builder = self.code.builder
-        number = builder.load(self.code.pointer(address, self.scalar), align=self.dtype.itemsize)
+        number = builder.load(self.code.pointer(address, self.scalar), align=align or self.dtype.itemsize)
         return self.splat(Value(self.code, number))
+
+    def broadcast_half(self, address: Value) -> Value:
+        """Load one 16-bit number into the lower halves of all lanes, zeros into the upper ones."""
+        builder = self.code.builder
+        bits = builder.zext(builder.load(self.code.pointer(address, _I16), align=2), _I32)
+        return self.splat(Value(self.code, builder.bitcast(bits, self.scalar)))
 
     def splat(self, number: Value) -> Value:
         """Return a vector whose lanes all hold a number known when the code runs."""
@@ -237,6 +258,27 @@ class Vectors:
         if not (self.floating and self.code.target.fused):
             return a * b + c
         return self.code.call(f"llvm.fma.{self._name}", self.type, a.ir, b.ir, c.ir)
+
+    def dot(self, a: Value, b: Value, c: Value) -> Value:
+        """Return a[0] b[0] + a[1] b[1] + c for float32 lanes, those of `a` and `b` pairs of bfloat16.
+
+        The instruction takes subnormal numbers for zeros; the way around it does not.
+        """
+        code, builder = self.code, self.code.builder
+        if code.target.has("avx512bf16"):
+            pairs = [builder.bitcast(x.ir, ir.VectorType(_BFloat(), 2 * self.lanes)) for x in (a, b)]
+            return code.call(f"llvm.x86.avx512bf16.dpbf16ps.{8 * self.bytes}", self.type, c.ir, *pairs)
+        bits = [Value(code, builder.bitcast(x.ir, ir.VectorType(_I32, self.lanes))) for x in (a, b)]
+        for halves in ([x & ~0xFFFF for x in bits], [x << 16 for x in bits]):
+            x, y = (Value(code, builder.bitcast(half.ir, self.type)) for half in halves)
+            c = self.fma(x, y, c)
+        return c
+
+    def pair(self, first: Value, second: Value) -> Value:
+        """Put two vectors of 16-bit numbers side by side, in the lower and the upper halves of lanes."""
+        builder, kind = self.code.builder, ir.VectorType(_I32, self.lanes)
+        low, high = (Value(self.code, builder.zext(half.ir, kind)) for half in (first, second))
+        return Value(self.code, builder.bitcast((low | (high << 16)).ir, self.type))
 
     def widen(self, value: Value) -> list[Value]:
         """Return floats as float64, in as many vectors as they then take."""

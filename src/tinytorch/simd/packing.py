@@ -6,8 +6,9 @@ absorbs transposed and strided operands on the way. Where a row ends within a ve
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, DType
 from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value
@@ -20,8 +21,10 @@ PANEL_ROWS = 4
 
 def packing_kernels(target: Target, dtype: DType, given: DType, width: int) -> Mapping[str, Kernel]:
     """Return what packs to a dtype from the same or a half type, B into panels of `width` columns."""
+    pairs = {"pairs": Kernel(panels, FLOAT32, given, width, True)} if given == dtype == BFLOAT16 else {}
     return {
-        "panels": Kernel(panels, dtype, given, width),
+        **pairs,
+        "panels": Kernel(panels, dtype, given, width, False),
         "rows": Kernel(rows, dtype, given),
         "transposed": Kernel(transposed, dtype, given),
         "strided": Kernel(strided, dtype, given),
@@ -33,6 +36,7 @@ def panels(
     dtype: DType,
     given: DType,
     width: int,
+    paired: bool,
     depth: Value,
     columns: Value,
     source: Value,
@@ -42,7 +46,8 @@ def panels(
 ) -> None:
     """Cut rows of B into panels that lie `panel` bytes apart: read along a few rows, as memory likes it.
 
-    While they are read the next rows are asked for, whose beginnings the CPU would not see coming.
+    While they are read the next rows are asked for, whose beginnings the CPU would not see coming. `paired`
+    puts every two rows of bfloat16 side by side, number by number: what `Vectors.dot` takes.
     """
     V, W = code.vectors(dtype), code.vectors(given)
     vectors, line = width // V.lanes, width * dtype.itemsize
@@ -51,11 +56,17 @@ def panels(
     masks = [V.first(rest - v * V.lanes) for v in range(vectors)]
 
     def copy(count: int, start: Value, to: Value, masks: Sequence[Value | None]) -> None:
+        load = W.load if paired else partial(V.load_from, W)
+        lines = []
         for r in range(count):
             row = start + source_row * r
             for place in range(0, width * given.itemsize, LINE):
                 code.prefetch(row + source_row * count + place)
-            held = [V.load_from(W, row + v * W.bytes, mask) for v, mask in enumerate(masks)]
+            lines.append([load(row + v * W.bytes, mask) for v, mask in enumerate(masks)])
+        if paired:
+            lines += [[W.zero()] * vectors] * (count % 2)
+            lines = [list(map(V.pair, *two)) for two in zip(lines[::2], lines[1::2], strict=True)]
+        for r, held in enumerate(lines):
             for v, value in enumerate(held):
                 V.store(value, to + (r * line + v * V.bytes))
 
@@ -67,12 +78,12 @@ def panels(
         with code.when(rest > 0):
             copy(count, at_source.get() + (columns - rest) * given.itemsize, to.get(), masks)
         at_source.set(at_source.get() + source_row * count)
-        at_target.set(at_target.get() + count * line)
+        at_target.set(at_target.get() + (count // 2 if paired else count) * line)
 
-    with code.loop(depth // PANEL_ROWS):
-        pass_over(PANEL_ROWS)
-    with code.loop(depth % PANEL_ROWS):
-        pass_over(1)
+    for count in (PANEL_ROWS, 2, 1) if paired else (PANEL_ROWS, 1):
+        with code.loop(depth // count):
+            pass_over(count)
+        depth = depth % count
 
 
 def rows(

@@ -11,9 +11,10 @@ Distances between rows are in bytes; rows of A and C are contiguous.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
-from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.arrays import BFLOAT16, DType
 from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.activation import activate
 from tinytorch.simd.build import Kernel
@@ -52,7 +53,7 @@ def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, 
     """Return every kernel that products of a dtype are made of; B's is `right`, the same or a half type."""
     sweeps = {
         f"{source}{edge}": Kernel(sweep, dtype, right, source, bool(edge))
-        for source in ("packed", "few", "direct")
+        for source in ("packed", "few", "direct", *(("paired",) if pairs_up(target, right) else ()))
         for edge in ("", "_edge")
     }
     thins = {f"thin{rows}": Kernel(thin, dtype, right, rows) for rows in thin_panels(target)}
@@ -67,6 +68,11 @@ def product_kernels(target: Target, dtype: DType, right: DType) -> Mapping[str, 
         "dots": Kernel(dots, dtype, right),
         "finish": Kernel(finish, dtype),
     }
+
+
+def pairs_up(target: Target, right: DType) -> bool:
+    """Say whether products of this dtype with itself are computed in pairs along the sum (`Vectors.dot`)."""
+    return target.bfloat16_dot and right == BFLOAT16
 
 
 def thin_panels(target: Target) -> dict[int, int]:
@@ -95,6 +101,7 @@ def sweep(
 ) -> None:
     """C[rows, columns] (+)= A @ one panel of B, which is "packed", or "direct": rows `b_row` apart.
 
+    In a "paired" panel the numbers of two rows lie side by side, and A is of the same narrow dtype.
     With "few" rows of A a packed B is read as fast as memory gives it, so it is asked for ahead. The rows
     are cut into tiles of nearly the same height, so that none is too low to keep the multiply-adds busy: 8
     rows are 4 + 4, not 6 + 2. `masked` is for panels of fewer than NR columns: of their vectors as many are
@@ -110,6 +117,8 @@ def sweep(
     higher = rows - least * tiles  # so many tiles have a row more
     at_a, at_c = code.variable(code.address(a)), code.variable(code.address(c))
     panel, step = code.address(b), b_row if direct else code.integer(width * right.itemsize)
+    if source == "paired":
+        W, step = V, code.integer(width * dtype.itemsize)
 
     def pass_down(vectors: int) -> None:
         masks: Masks = [V.first(columns - j * V.lanes) if masked else None for j in range(vectors)]
@@ -125,7 +134,10 @@ def sweep(
                 for row in out:  # asked for now, the tile of C is there when its sums are done: 11% at 2048^3
                     code.prefetch(row, write=True)
                     code.prefetch(row + (vectors * V.bytes - 1), write=True)
-                total = _multiply(code, V, W, left, sources, step, depth, read, ahead)
+                if source == "paired":
+                    total = _multiply_pairs(code, V, left, sources, step, depth)
+                else:
+                    total = _multiply(code, V, W, left, sources, step, depth, read, ahead)
                 _finish_tile(code, V, total, out, [j * V.bytes for j in range(vectors)], masks, bias, flags)
                 at_a.set(at_a.get() + a_row * h)
                 at_c.set(at_c.get() + c_row * h)
@@ -221,6 +233,42 @@ def _multiply(
         steps(UNROLL)
     with code.loop(depth % UNROLL):
         steps(1)
+    return total
+
+
+def _multiply_pairs(
+    code: Code,
+    V: Vectors,
+    left: list[Value],
+    right: list[tuple[Value, int]],
+    step: Value,
+    depth: Value,
+) -> list[list[Variable]]:
+    """Like `_multiply`, for two k at a time: two numbers of each row of A, and of B a vector of pairs."""
+    total = [[code.variable(V.zero()) for _ in right] for _ in left]
+    at_a, at_b = code.variable(code.integer(0)), code.variable(code.integer(0))
+    pair = 2 * BFLOAT16.itemsize
+
+    def add(xs: Callable[[Value], Value], number: int) -> None:
+        ys = [V.load(start + at_b.get() + step * number + place) for start, place in right]
+        for i, line in enumerate(left):
+            x = xs(line + at_a.get() + number * pair)
+            for cell, y in zip(total[i], ys, strict=True):
+                cell.set(V.dot(x, y, cell.get()))
+
+    def steps(count: int) -> None:
+        for number in range(count):
+            add(partial(V.broadcast, align=BFLOAT16.itemsize), number)
+        at_a.set(at_a.get() + count * pair)
+        at_b.set(at_b.get() + step * count)
+
+    pairs = depth // 2
+    with code.loop(pairs // UNROLL):
+        steps(UNROLL)
+    with code.loop(pairs % UNROLL):
+        steps(1)
+    with code.when(depth % 2 > 0):  # a number without another, and a row of B without
+        add(V.broadcast_half, 0)
     return total
 
 

@@ -37,6 +37,10 @@ class Target:
         """Return how many numbers a vector holds."""
         return self.vector_bytes // dtype.itemsize
 
+    def has(self, feature: str) -> bool:
+        """Say whether code for it may use a feature, by LLVM's name."""
+        return feature in self.needs
+
     @property
     def x86(self) -> bool:
         """Say whether LLVM's x86 intrinsics are there."""
