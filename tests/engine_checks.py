@@ -554,9 +554,26 @@ CHECKS = {
 
 def pair_up() -> None:
     """Let every target multiply bfloat16 in pairs, by its own instructions where it has none for that."""
-    target_module.TARGETS = tuple(replace(target, bfloat16_dot=True) for target in target_module.TARGETS)
+    set_targets(*(replace(target, bfloat16_dot=True) for target in target_module.TARGETS))
+
+
+def widen_vectors() -> None:
+    """Let there be one target, with the vectors and tiles of AVX-512, which LLVM cuts up for this CPU."""
+    best = target_module.available()[0]
+    longest = max(target_module.TARGETS, key=lambda target: target.vector_bytes)
+    tiles = {field: getattr(longest, field) for field in ("vector_bytes", "registers", "rows", "vectors")}
+    set_targets(replace(best, name="wide", **tiles))
+
+
+def set_targets(*targets: target_module.Target) -> None:
+    """Put others in the place of the targets that there are."""
+    target_module.TARGETS = targets
     for known in (target_module.available, chosen):
         known.cache_clear()
+
+
+#: What must be done before anything is planned or compiled.
+MODES = {"in_pairs": pair_up, "wide": widen_vectors}
 
 
 def main(note: str, *checks: str) -> None:
@@ -564,9 +581,9 @@ def main(note: str, *checks: str) -> None:
     global _note  # noqa: PLW0603
     with Path(note).open("wb") as file:
         _note = file.fileno()
-        if "in_pairs" in checks:
-            pair_up()
-        for name in checks:
+        for name in MODES.keys() & set(checks):
+            MODES[name]()
+        for name in CHECKS.keys() & set(checks):
             for dtype, right in PAIRS if name != "in_pairs" else [(BFLOAT16, BFLOAT16)]:
                 CHECKS[name](dtype, right)
     print(chosen().name)

@@ -13,7 +13,7 @@ import pytest
 from tests import engine_checks as checks
 from tests.memory import Pages
 from tinytorch import ops
-from tinytorch.simd.target import available, chosen
+from tinytorch.simd.target import TARGETS, available, chosen
 
 ROOT = Path(__file__).parents[2]
 every_pair = pytest.mark.parametrize(("dtype", "right"), checks.PAIRS, ids=str)
@@ -183,6 +183,14 @@ def test_other_targets(tmp_path, target):
     if target.vector_bytes != chosen().vector_bytes:  # else its kernels are the same ones
         names.append("guarded" if os.name == "posix" else "framed")
     assert run_checks(tmp_path, *names, TINYTORCH_TARGET=target.name) == target.name
+
+
+@pytest.mark.skipif(
+    chosen().vector_bytes == max(target.vector_bytes for target in TARGETS), reason="this CPU has them"
+)
+def test_the_longest_vectors_in_halves(tmp_path):
+    """What follows from the length of a vector and the size of a tile, where no CPU has such vectors."""
+    assert run_checks(tmp_path, "wide", "guarded" if os.name == "posix" else "framed", "special") == "wide"
 
 
 @pytest.mark.parametrize("target", available(), ids=lambda target: target.name)
