@@ -10,7 +10,7 @@ from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from tinytorch.simd import target as target_module
 from tinytorch.simd.build import assembly
 from tinytorch.simd.packing import packing_kernels
-from tinytorch.simd.product import UNROLL, product_kernels, thin_panels
+from tinytorch.simd.product import NEXT_LINES, UNROLL, product_kernels, thin_panels
 from tinytorch.simd.target import TARGETS, available, tile
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
@@ -23,6 +23,9 @@ FUSED = {
 }
 #: Targets that differ from a plainer one of the same set in instructions that float kernels do not use.
 PLAIN = ("avx512", "avx2", "neon", "generic")
+
+#: The loops of whole tiles.
+SWEEPS = ("packed", "few", *NEXT_LINES, "direct")
 
 #: What code may call without saying so: part of the C library.
 IN_EVERY_PROCESS = {"memset", "memcpy"}
@@ -48,7 +51,7 @@ def names(target, dtype):
         return ["packed"]
     if dtype == FLOAT32 and target not in available():
         return list(product_kernels(target, dtype, dtype))
-    return ["packed", "few", "direct", *(f"thin{rows}" for rows in thin_panels(target))]
+    return [*SWEEPS, *(f"thin{rows}" for rows in thin_panels(target))]
 
 
 @functools.cache
@@ -137,7 +140,7 @@ def test_hot_loop_stays_in_registers(target, dtype):
     """The loop of a whole tile multiplies and adds in the target's vectors, and spills none of them."""
     rows, columns = tile(target, dtype)
     expected = UNROLL * rows * columns // target.lanes(dtype)
-    for kernel in [name for name in names(target, dtype) if name in ("packed", "few", "direct")]:
+    for kernel in [name for name in names(target, dtype) if name in SWEEPS]:
         code = blocks(text(target, dtype), kernel)
         found = [block for block in code if multiply_adds(block, target, dtype) == expected]
         assert len(found) == 1, kernel

@@ -58,9 +58,9 @@ DIRECT_ROWS, UNEVEN_ROWS = 96, 256
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in longer rows.
 FEW_ROWS = 128
-#: Rows up to which a B packed ahead is read in one straight line, without blocks along the sum, if A stays in
-#: L2: it comes from memory once, and that is what counts (64 x 768 x 3072 gains 2%, 32 x 4096 x 4096 9%).
-FAR_ROWS = 64
+#: Rows up to which a B packed ahead is read in one straight line, without blocks along the sum, if A nearly
+#: stays in L2: it comes from memory once, and that is what counts (128 x 768 x 3072 gains 6%).
+FAR_ROWS = 128
 #: Rows beyond which half types packed ahead are widened block by block, rather than for each use: widening in
 #: the micro-kernel costs it a fifth of its speed (1024^3), and once a block costs what a row or two do.
 WIDEN_ROWS = 16
@@ -160,8 +160,7 @@ def prepare(
     pack_b = packing(p.right, computed=dtype) if p.paired else packing(dtype, p.right)
     stream, depth = _stream(p, path, tile_columns)
     group = thin_panels(chosen()).get(p.rows, 1) if b_way == PREPACKED else 1
-    source = "paired" if p.paired else "direct" if b_way == DIRECT else "packed"
-    source = "few" if _straight(p, b_way) else source
+    source = _source(p, b_way)
     plan = Plan(
         path=path, rows=p.rows, inner=p.inner, columns=columns, size=p.size,
         a_size=p.left.itemsize, b_size=p.right.itemsize,
@@ -303,7 +302,18 @@ def _route(p: Problem) -> tuple[int, int, int]:
 
 def _straight(p: Problem, b_way: int) -> bool:
     """Say whether a B packed ahead is read from one end to the other."""
-    return b_way == PREPACKED and p.rows <= FAR_ROWS and p.rows * p.inner * p.size <= 2 * cache_bytes()[1]
+    return b_way == PREPACKED and p.rows <= FAR_ROWS and p.rows * p.inner * p.size <= 4 * cache_bytes()[1]
+
+
+def _source(p: Problem, b_way: int) -> str:
+    """Return the micro-kernel for whole tiles: see `simd.product.sweep`."""
+    if p.paired:
+        return "paired"
+    if not _straight(p, b_way):
+        return "direct" if b_way == DIRECT else "packed"
+    if p.rows <= p.MR or p.b_bytes <= cache_bytes()[2] // 2:
+        return "few"
+    return "next_twice" if p.rows <= 2 * p.MR else "next"
 
 
 def _stream(p: Problem, path: int, tile_columns: int) -> tuple[str, int]:
