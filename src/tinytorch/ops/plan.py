@@ -400,8 +400,9 @@ def _memory(
     elif path == STREAMED:
         if a_way != DIRECT:
             a_memory = p.rows * row(p.inner)
-        # A few rows are summed in place, unless they lie where the CPU takes a load for a store's.
-        if p.rows > 4 or (p.rows > 1 and p.c.row % 4096 == 0):
+        # A few rows are summed in place, unless they lie where the CPU takes a load for a store's, or threads
+        # would share the cache lines where their tiles meet.
+        if p.rows > 4 or (p.rows > 1 and p.c.row % 4096 == 0) or tile_columns < p.columns:
             c_memory = p.rows * row(tile_columns)
     elif path == DOTTED and b_way != DIRECT:
         b_memory = tile_columns * row(p.inner)
