@@ -215,7 +215,7 @@ def _multiply(
     depth: Value,
     masks: Masks,
     ahead: int,
-    following: "Following | None" = None,
+    following: Following | None = None,
 ) -> list[list[Variable]]:
     """Return total[i][j] = the sum over k of left[i][k] * the vector right[j], `step` further for each k.
 
