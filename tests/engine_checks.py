@@ -245,27 +245,27 @@ def check_linear(dtype: DType, right: DType, places: Places) -> None:
     rng = np.random.default_rng(2)
     rows, width = tile(chosen(), dtype)
     activations = itertools.cycle(EXACT)
-    names = itertools.cycle(itertools.product(LAYOUTS, repeat=2))
+    names = itertools.cycle(itertools.product(LAYOUTS, repeat=3))
     # Up to three rows take several panels at a time, up to four of them.
     columns = [*range(2 * width + 2), 4 * width - 1, 4 * width, 4 * width + 1, 9 * width + 3]
     shapes = [*itertools.product((1, 2, 3, rows + 1, 18), (6,), columns)]
     shapes += [*itertools.product((0, 1, 2, 3, rows), (0, 1, 2, 3, 4, 5, 37), (4 * width + 2,))]
     for number, (m, k, n) in enumerate(shapes):
         x, weight, bias = draw(rng, (m, k), dtype), draw(rng, (k, n), right), draw(rng, (n,), dtype)
-        activation, (layout_x, layout_weight) = next(activations), next(names)
+        activation, (layout_x, layout_weight, layout_out) = next(activations), next(names)
         offset = bias.astype(np.float64) if number % 3 else np.zeros(n)
         before = x.astype(np.float64) @ weight.astype(np.float64) + offset
         exact = EXACT[activation](before)
         # As in `tests/ops/test_linear.py`: no activation is steeper than 1.2; each rounds a few times itself.
         bound = 1.2 * (product_bound(x, weight, dtype, k + 1) + rounding(np.abs(offset), dtype))
         bound = bound + 8 * rounding(np.abs(exact) + np.abs(before), dtype)
-        what = "linear", dtype, right, (m, k, n), activation, layout_x, layout_weight
+        what = "linear", dtype, right, (m, k, n), activation, layout_x, layout_weight, layout_out
         doing(*what)
         rows_of, matrix = places.put("x", x, layout_x), places.put("weight", weight, layout_weight)
         # Only one that is contiguous is read where it lies.
         offsets = places.put("bias", bias, "C" if number % 3 == 1 else "backwards") if number % 3 else None
         for form in (matrix, ops.pack_weight(matrix)):
-            out = places.put("out", unset((m, n), dtype), writeable=True)
+            out = places.put("out", unset((m, n), dtype), layout_out, writeable=True)
             ops.linear(rows_of, form, offsets, activation, out=out)
             expect(out, exact, bound, *what, "plain" if form is matrix else "packed")
             places.look()

@@ -308,7 +308,7 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
         raise TypeError(f"x {x.dtype} and packed weight {weight.dtype} have no common float dtype")
     computed = compute_dtype(dtype)
     shape = (*x.shape[:-1], weight.shape[1])
-    output = Output(out, shape, dtype, computed, (x, bias))
+    output = Output(out, shape, dtype, computed, (x, bias), rows=x.ndim == 2 and weight.dtype != INT8)
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
     paired = in_pairs(x.dtype, weight.dtype, count)

@@ -51,6 +51,10 @@ SERIAL = 500_000
 #: Rows up to which B is streamed rather than packed: packing costs about as much as a few rows of work.
 #: 8 x 4096 x 4096: 1.6 times NumPy's speed streamed and 0.85 packed, 16 rows 1.2 and 0.85, 24 alike (Zen 3).
 STREAM_ROWS = 16
+#: Rows up to which streaming waits for B, whose rows come soonest if they are long; more rows wait for their
+#: sums, which stay in L1 if a tile is narrow. 16 x 384 x 1536 is 7 to 30% faster in tiles of 256 columns, on
+#: one and two threads, 4 x 768 x 3072 10% slower (Zen 3).
+LONG_ROWS = 8
 #: Rows up to which a B that nearly fits in L2 is read as it lies, without packing, if its rows begin at the
 #: same place in a cache line. Where they do not, only a quarter of that pays (33 x 17 x 1000: 69 GFLOP/s
 #: against 62 packed, 33 x 17 x 4095 37 against 53), but for more rows (128 x 128 x 131: 79 against 77).
@@ -355,8 +359,10 @@ def _cut(p: Problem, path: int, threads: int) -> tuple[int, int]:
     rows, columns = max(p.rows, 1), max(p.columns, 1)
     # Several tiles a thread even out a slow thread, but each reads all of A: only where tiles stay large.
     wanted = -(-threads * (1 if p.work < 1 << 25 else 2) // p.batch)
-    if path == STREAMED:  # the sums come and go: they stay in a quarter of L2
-        wanted = max(wanted, -(-rows * columns * p.size // (cache_bytes()[1] // 4)))
+    if path == STREAMED:  # the sums come and go
+        l1, l2, _ = cache_bytes()
+        room = l1 // 2 if rows > LONG_ROWS else l2 // 4
+        wanted = -(-max(wanted, -(-rows * columns * p.size // room)) // threads) * threads
     if wanted <= 1:
         return rows, columns
     if (path == BLOCKED and rows >= 4 * columns) or (path in (OUTER, DOTTED) and rows >= columns):

@@ -105,7 +105,7 @@ def product(
     """
     shape, dtype = result_shape(a, b), common_dtype(a=a, b=b)
     computed = compute_dtype(dtype)
-    output = Output(out, shape, dtype, computed, (a, b, bias))
+    output = Output(out, shape, dtype, computed, (a, b, bias), rows=a.ndim == b.ndim == 2)
     left, right = _folded(a, b)
     # A half type on the right is widened as it is loaded: no copy, and half the bytes to move.
     narrow = b.dtype if computed == FLOAT32 and b.dtype in HALVES else None
@@ -161,11 +161,16 @@ def multiply(
 def multiply_packed(
     a: Array, panels: Array, bias: Array, activation: int, c: Array, narrow: DType | None = None
 ) -> None:
-    """Write activation(a @ weight + bias) to `c`, with the weight packed by `ops.packed`; `a` contiguous."""
+    """Write activation(a @ weight + bias) to `c`, with the weight packed by `ops.packed`; `a` contiguous,
+    the rows of `c` as well."""
     if c.size == 0:
         return
     left = _left(a, c, narrow)
-    prepared = prepare_packed(c.dtype, (a.shape[0], a.shape[1]), c.shape[1], narrow, left)
+    matrix = a.shape[0], a.shape[1]
+    if c.flags.c_contiguous:
+        prepared = prepare_packed(c.dtype, matrix, c.shape[1], narrow, left)
+    else:
+        prepared = prepare(c.dtype, matrix, c.shape[1], a.strides, None, c.strides, right=narrow, left=left)
     if not run(prepared, a, panels, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
         multiply_packed(*_anew(a, panels, bias), activation, fresh, narrow)

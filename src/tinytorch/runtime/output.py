@@ -14,20 +14,27 @@ class Output:
     """Where a result goes: into `out` with NumPy's meaning, or into a new array.
 
     `buffer`, contiguous and of dtype `computed`, is what the kernel writes: the user's own memory where that
-    is of such a layout. `take` then brings it to where it belongs.
+    is of such a layout. With `rows`, so is a matrix whose rows are contiguous and lie apart. `take` brings
+    the result to where it belongs.
 
     Raises TypeError if `out` is no array, ValueError if its shape or dtype is wrong, it is read-only, or
     it overlaps an input.
     """
 
     def __init__(
-        self, out: Any, shape: tuple[int, ...], dtype: DType, computed: DType, inputs: Sequence[Array | None]
+        self,
+        out: Any,
+        shape: tuple[int, ...],
+        dtype: DType,
+        computed: DType,
+        inputs: Sequence[Array | None],
+        rows: bool = False,
     ) -> None:
         self._dtype = dtype
         self._target = None if out is None else _writable_target(out, shape, dtype, inputs)
         if self._target is not None and computed == dtype:
             flags = self._target.flags
-            if flags.c_contiguous and flags.aligned:
+            if flags.aligned and (flags.c_contiguous or (rows and _rows_apart(self._target))):
                 self.buffer = self._target
                 return
         if computed == dtype:
@@ -42,6 +49,12 @@ class Output:
         if self._target is not self.buffer:
             self._target[...] = convert(self.buffer, self._dtype)
         return self._target
+
+
+def _rows_apart(matrix: Array) -> bool:
+    """Say whether each row is contiguous, and none lies across another."""
+    row, column = matrix.strides
+    return column == matrix.itemsize and abs(row) >= matrix.shape[1] * column
 
 
 def _writable_target(out: Any, shape: tuple[int, ...], dtype: DType, inputs: Sequence[Array | None]) -> Array:
