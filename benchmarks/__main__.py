@@ -20,6 +20,8 @@ from benchmarks.coordinator import MIN_ROUNDS, Coordinator, Effort, Outcome, wor
 from benchmarks.peers import LIBRARIES, OURS
 from benchmarks.suites import DEFAULT, SUITES, Case, Suite, parse_shape
 from benchmarks.summary import summarize
+from tinytorch.bench.run import check_writable, write_whole
+from tinytorch.simd.target import chosen
 
 #: Of the JSON file; changes when a reader of it would have to.
 SCHEMA = 1
@@ -109,8 +111,6 @@ def _as_dict(suite: Suite, threads: int, outcomes: Sequence[Outcome]) -> dict[st
 
 
 def _write(target: Path, content: dict[str, Any]) -> None:
-    from tinytorch.bench.run import write_whole
-
     write_whole(target, json.dumps(content, indent=1) + "\n")
 
 
@@ -123,7 +123,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--threads", nargs="+", type=_positive, help="numbers of threads; by default 1 and all usable CPUs"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds: under two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds: two minutes")
     parser.add_argument("--rounds", type=int, help=f"at most so many samples of each ({FULL.rounds})")
     parser.add_argument("--shapes", nargs="+", metavar="MxKxN", help="instead of the suites' own")
     parser.add_argument("--peers", nargs="+", choices=[name for name in LIBRARIES if name != OURS])
@@ -132,6 +132,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
         options.plan = _plan(options)
         options.effort = _effort(options)
+        chosen()  # TINYTORCH_TARGET may name what is not there
+        if options.json is not None:  # now, not after ten minutes of measuring
+            check_writable(options.json)
     except ValueError as error:
         parser.error(str(error))
     if options.threads is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.inputs import expected
+from benchmarks.inputs import copied, expected
 from benchmarks.peers import OURS
 from benchmarks.process import WorkerError, WorkerProcess
 from benchmarks.suites import Case, Suite
@@ -179,8 +179,9 @@ class Coordinator:
                 continue
             if tuple(answer["shape"]) != whole:
                 outcome.wrong[name] = f"shape {tuple(answer['shape'])} instead of {whole}"
-            elif role != "copy":
-                wrong = mismatch(np.array(answer["sample"]).reshape(exact.shape), exact, bound)
+            else:
+                wanted = (copied(outcome.case), np.zeros(())) if role == "copy" else (exact, bound)
+                wrong = mismatch(np.array(answer["sample"]).reshape(exact.shape), *wanted)
                 if wrong:
                     outcome.wrong[name] = f"of a sample {wrong}"
 

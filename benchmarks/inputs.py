@@ -103,6 +103,11 @@ def expected(case: Case) -> tuple[Array, Array]:
     return exact, product_bound(a, b, DTYPES[case.dtype], a.shape[1])
 
 
+def copied(case: Case) -> Array:
+    """Return the sample of a copy of the input."""
+    return sample(draw(case).a)
+
+
 def _places(size: int, most: int) -> Array:
     """Choose indices: all of few; else the first and last, where tiles begin and end, and some between."""
     if size <= most:

@@ -24,7 +24,7 @@ def peak(threads: int, dtype: str) -> float:
     >>> peak(1, "float32") > 1e9
     True
     """
-    # bfloat16 is computed in float32 by every kernel compared here.
+    # bfloat16 is held against float32's peak, which a CPU with an instruction for it can exceed.
     number = np.dtype(np.float64 if dtype == "float64" else np.float32)
     return max(_together(threads, number) for _ in range(_SAMPLES))
 

@@ -2,7 +2,8 @@
 
 Pools of threads go on spinning after a call, OpenBLAS's for 110 ms, and take the CPUs that the next library
 needs. Rather than wait for that, a worker is stopped (SIGSTOP, or what the system has for it) unless it is
-its turn: only one ever runs. Against waits of 40 and 150 ms no library lost by it, and all became steadier.
+its turn: while times are taken only one runs. Against waits of 40 and 150 ms no library lost by it, and all
+became steadier.
 """
 
 import json
@@ -21,7 +22,7 @@ import psutil
 #: Every library's own way to be told its number of threads before it is loaded.
 _THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
-    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "TINYTORCH_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "TINYTORCH_NUM_THREADS"),
 )
 #: Settings that would compare something else than what people install.
 _REMOVED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "XLA_FLAGS")

@@ -52,7 +52,7 @@ def planned(a: Array, b: Array, threads: int = 1) -> Plan:
     """Return the plan of a product of two matrices that takes no shortcut for small ones."""
     c = (b.shape[1] * a.itemsize, a.itemsize)
     right = None if b.dtype == a.dtype else b.dtype
-    prepared = prepare(a.dtype, a.shape, b.shape[1], a.strides, b.strides, c, 1, threads, right)
+    prepared = prepare(a.dtype, a.shape, b.shape[1], a.strides, b.strides, c, threads, right=right)
     return Plan(*prepared.words.tolist())
 
 
@@ -480,7 +480,7 @@ def _check_in_pairs(
             doing(*what)
             a, b = places.put("a", values[0], layout_a), places.put("b", values[1], layout_b)
             steps = a.strides, b.strides, (n * FLOAT32.itemsize, FLOAT32.itemsize)
-            plan = Plan(*prepare(FLOAT32, a.shape, n, *steps, 1, 1, right, dtype).words.tolist())
+            plan = Plan(*prepare(FLOAT32, a.shape, n, *steps, 1, right=right, left=dtype).words.tolist())
             assert plan.pair_up
             assert shapes is None or min(k - plan.KC, n - plan.NC) > 0
             out = places.put("out", unset((m, n), FLOAT32).astype(dtype), writeable=True)
@@ -488,6 +488,8 @@ def _check_in_pairs(
             expect(out, exact, bound, *what)
             for form in (b, ops.pack_weight(b)):
                 expect(ops.linear(a, form, bias, "relu"), shifted, wide, *what, "layer")
+                # In float64 the operands are widened: no instruction multiplies them.
+                expect(ops.linear(a, form, bias.astype(np.float64), "relu"), shifted, wide, *what, "float64")
             places.look()
         stack = [np.stack([value, value[::-1]]) for value in values]
         expect(ops.matmul(*stack), MATMUL.reference(*stack), MATMUL.bound(*stack), "stack", (m, k, n))

@@ -69,6 +69,7 @@ def test_activations_of_integers_and_large_arrays():
     assert Sigmoid()([0, 0]).dtype == np.float64
     x = np.random.default_rng(0).standard_normal((70, 300))
     assert np.allclose(Tanh()(x).data, np.tanh(x), rtol=1e-15, atol=0)
+    assert np.signbit(Tanh()(np.array([-0.0])).data)
 
 
 def test_conv2d():
@@ -106,6 +107,14 @@ def test_packed_layers_compute_the_same():
     assert network.pack() is network
     assert np.allclose(network(x).data, first, atol=1e-6)
     assert np.abs(network.pack("int8")(x).data - first).max() < 0.05
+
+
+def test_packing_a_view_copies_it():
+    x, memory, layer = np.ones((1, 4), np.float32), np.ones((4, 6), np.float32), Dense(4, 3)
+    layer.weights = Tensor(memory[:, :3])
+    layer.pack()
+    memory[...] = 100
+    assert np.array_equal(layer(x).data, x @ layer.weights.data)
 
 
 def test_packed_weights_cannot_go_stale():

@@ -98,6 +98,24 @@ def test_relu_out():
     assert np.all(column == 1)
 
 
+def test_relu_of_nothing_at_an_odd_address():
+    packed = np.zeros(4, np.dtype([("tag", "u1"), ("value", "f4")]))["value"][:0]
+    assert ops.relu(packed).shape == ops.relu(packed, out=packed[:0]).shape == (0,)
+
+
+def test_integer_operations_repeat_wherever_the_arrays_lie():
+    x, y = np.random.default_rng(0).integers(-(2**62), 2**62, (2, 1000))
+    seen, kept = set(), []
+    for turn in range(400):
+        kept += [x.copy(), np.empty(1 + 37 * turn % 399), y.copy()]
+        seen.add(float(vectorized_operations(kept[-3], kept[-1])["euclidean_distance"].data))
+        if turn % 3:
+            kept.pop(turn % len(kept))
+        if len(kept) > 60:
+            kept.clear()
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize(
     "shape", [(0,), (1,), (1000,), (20, 50), (2, 3, 5), (2, 3, 4, 5), (1, 2, 3, 2, 3), ()]
 )

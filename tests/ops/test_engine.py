@@ -199,6 +199,18 @@ def test_bfloat16_in_pairs(tmp_path, target):
     assert run_checks(tmp_path, "in_pairs", TINYTORCH_TARGET=target.name) == target.name
 
 
+def test_rows_that_lie_across_each_other():
+    """NumPy's meaning: as if the result were copied to where it belongs, row after row."""
+    a, b = np.arange(45.0, dtype=np.float32).reshape(9, 5), np.arange(100.0, dtype=np.float32).reshape(5, 20)
+    results = []
+    for function in (np.matmul, ops.matmul, ops.linear):
+        memory = np.zeros(200, np.float32)
+        function(a, b, out=np.lib.stride_tricks.as_strided(memory, (9, 20), (40, 4)))
+        results.append(memory)
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
 def test_packed_weights_of_another_target():
     """What was packed for other panels, and pickled, is laid out anew."""
     weight = np.random.default_rng(0).standard_normal((7, 37), np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tinytorch.ops.registry import mismatch, operations
+from tinytorch.runtime.arrays import HALVES
 
 RUNGS = [
     pytest.param(operation, rung, dtype, id=f"{operation.name}-{rung.name}-{dtype}".replace(" ", "_"))
@@ -64,3 +65,12 @@ def test_product_bound_is_not_loose(shape):
     a, b = operation.inputs(np.random.default_rng(0), shape, np.dtype(np.float32))
     half = (a.astype(np.float16) @ b.astype(np.float16)).astype(np.float32)
     assert mismatch(half, operation.reference(a, b), operation.bound(a, b))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_product_bound_of_half_types_is_not_loose(dtype):
+    """A long sum without its last hundredth is wrong, though its dtype has few bits."""
+    operation = operations()["matmul"]
+    a, b = operation.inputs(np.random.default_rng(0), (4, 4096, 256), np.dtype(dtype))
+    short = (a[:, :4055].astype(np.float64) @ b[:4055].astype(np.float64)).astype(dtype)
+    assert mismatch(short, operation.reference(a, b), operation.bound(a, b))

@@ -13,11 +13,14 @@ import pytest
 from numba import types
 
 from tests.threads import in_threads
-from tinytorch import get_num_threads, set_num_threads
+from tinytorch import get_num_threads, ops, set_num_threads
 from tinytorch.core import kernels
+from tinytorch.ops import plan, product
 from tinytorch.runtime import pool, threads
+from tinytorch.runtime.building import building
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.scratch import scratch
+from tinytorch.simd import build
 
 
 @tile_kernel(lambda T: (T[::1], types.int64[::1]))
@@ -144,6 +147,55 @@ def test_fork_while_another_thread_is_in_a_kernel():
     finally:
         stop.set()
         runner.join()
+
+
+def _first_product(queue):
+    build._library.cache_clear()
+    queue.put(bool(np.all(ops.matmul(np.ones((40, 40)), np.ones((40, 40))) == 40)))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_fork_while_another_thread_builds_kernels():
+    """The fork waits for what is built: the child's copy of the lock would never be free again."""
+    started, done = threading.Event(), threading.Event()
+
+    def work():
+        with building:
+            started.set()
+            done.wait(0.5)
+
+    runner = threading.Thread(target=work)
+    runner.start()
+    started.wait()
+    queue = multiprocessing.get_context("fork").Queue()
+    child = multiprocessing.get_context("fork").Process(target=_first_product, args=(queue,))
+    child.start()
+    done.set()
+    runner.join()
+    assert queue.get(timeout=60)
+    child.join(timeout=30)
+    assert child.exitcode == 0
+
+
+def test_threads_set_while_a_product_is_planned(monkeypatch):
+    """A plan is for the number of threads that there was when it was begun; no later product takes it."""
+    a, before, original = np.ones((301, 299), np.float32), get_num_threads(), plan._route
+
+    def route(problem):
+        set_num_threads(1)
+        return original(problem)
+
+    set_num_threads(2)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(plan, "_route", route)
+            ops.matmul(a, a.T)
+        numbers = []
+        monkeypatch.setattr(product, "run", lambda prepared, *_: numbers.append(prepared.threads) or True)
+        ops.matmul(a, a.T)
+        assert numbers == [1]
+    finally:
+        set_num_threads(before)
 
 
 def test_process_ends_cleanly_with_workers_awake():

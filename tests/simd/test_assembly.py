@@ -39,7 +39,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 def elsewhere(target, triple=None):
     """Return a target as of another machine, which has what the target needs and nothing more."""
-    return replace(target, triple=triple or (ARM if target.name.startswith("neon") else X86), cpu="")
+    return replace(target, triple=triple or (ARM if target.name.startswith("neon") else X86))
 
 
 def names(target, dtype):

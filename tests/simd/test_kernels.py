@@ -1,6 +1,8 @@
 """Kernels by themselves: activations against wider arithmetic, packing against NumPy."""
 
+import inspect
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from tinytorch.ops.epilogue import apply
 from tinytorch.ops.plan import kernels, packing
 from tinytorch.ops.registry import draw, mismatch
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64, compute_dtype
+from tinytorch.simd import build
+from tinytorch.simd import code as code_module
 from tinytorch.simd.activation import ACTIVATIONS
 from tinytorch.simd.product import ACTIVATION_SHIFT
 from tinytorch.simd.target import chosen, tile
@@ -26,6 +30,24 @@ every_pair = pytest.mark.parametrize(
     ],
     ids=str,
 )
+
+
+def double(code, count, source, target):
+    """The example in `simd.code`."""
+    V = code.vectors(FLOAT32)
+    source, target = code.address(source), code.address(target)
+    with code.loop(count // V.lanes) as i:
+        x = V.load(source + i * V.bytes)
+        V.store(x + x, target + i * V.bytes)
+
+
+def test_the_example_of_the_language():
+    lines = [line.strip() for line in inspect.getsource(double).split('"""')[2].splitlines()[1:]]
+    assert "\n".join(lines) in re.sub("(?m)^ +", "", code_module.__doc__)
+    x, y = np.arange(64, dtype=np.float32), np.zeros(64, np.float32)
+    family = build.Library("an example", {"double": build.Kernel(double)})
+    family.call("double", 64, x.ctypes.data, y.ctypes.data)
+    assert np.array_equal(y, 2 * x)
 
 
 def grid(dtype):

@@ -8,6 +8,7 @@ from rich.table import Table
 from tinytorch.bench.digits import Result
 from tinytorch.bench.ladder import Ladder
 from tinytorch.machine.info import Machine
+from tinytorch.simd.target import chosen
 
 #: CPUs that others may use on average before a reader is told of it.
 BUSY = 0.15
@@ -29,7 +30,10 @@ def show_machine(console: Console, machine: Machine, threads: int) -> None:
     )
     rows = (
         ("CPU", f"{machine.cpu or 'unknown'} ({machine.microarchitecture or machine.architecture})"),
-        ("instruction sets", " ".join(machine.instruction_sets) or "unknown"),
+        (
+            "instruction sets",
+            f"{' '.join(machine.instruction_sets) or 'unknown'}; kernels are made for {chosen().name}",
+        ),
         ("CPUs", f"{machine.cpus}, {machine.usable_cpus} usable here{quota}; kernels use {threads}"),
         ("caches", ", ".join(f"{name.upper()} {_size(size)}" for name, size in machine.caches.items())),
         ("memory", f"{machine.memory / 2**30:.1f} GiB{limit}"),

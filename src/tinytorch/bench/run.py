@@ -57,6 +57,20 @@ def run(quick: bool, target: Path | None, console: Console) -> None:
         console.print(f"written: {target}")
 
 
+def check_writable(target: Path) -> None:
+    """Raise ValueError if a file named with --json cannot be written."""
+    if not target.parent.is_dir():
+        raise ValueError(f"the folder of --json {target} does not exist; make it first")
+    if target.is_dir():
+        raise ValueError(f"--json {target} is a folder; name a file in it")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"--json {target} is no ordinary file; name one")
+    try:
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise ValueError(f"--json {target} cannot be written: {error.strerror}") from None
+
+
 def write_whole(target: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all; a link keeps pointing at it."""
     target = target.resolve()

@@ -58,12 +58,15 @@ class Dense:
     def pack(self, dtype: Any = None) -> "Dense":
         """Pack the weights for inference, as `ops.pack_weight` does; returns the layer.
 
-        The array of the weights becomes read-only, so that no change in place can go unnoticed; other
-        weights, set as `weights`, are used as they are until they are packed too.
+        The array of the weights becomes read-only, so that no change in place can go unnoticed, and is copied
+        before if it is a view of another's memory; other weights, set as `weights`, are used as they are
+        until they are packed too.
 
         >>> Dense(3, 2).pack("int8")(np.ones((5, 3), np.float32)).shape
         (5, 2)
         """
+        if self.weights.data.base is not None:
+            self.weights = Tensor(self.weights.data.copy())
         self._packed = pack_weight(self.weights, dtype), self.weights.data
         self.weights.data.setflags(write=False)
         return self

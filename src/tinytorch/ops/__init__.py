@@ -1,7 +1,8 @@
 """The kernels as functions of arrays: what is given comes back in kind (ndarray, `Tensor`, torch tensor).
 
-One file per operation. Each is a ladder: a readable reference first, then each faster rung, the one that
-ships last; `ops.registry` tells of all of them.
+Operations have a file each (matmul, linear, conv2d, elementwise, quantize, quantized), and each is a ladder:
+a readable reference first, then each faster rung, the one that ships last; `ops.registry` tells of all of
+them. How a product is computed is in `plan`, `gemm`, `launch` and `product`.
 """
 
 from tinytorch.ops.conv2d import conv2d

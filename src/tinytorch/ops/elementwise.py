@@ -334,8 +334,9 @@ def _operations(tile, thread, plain, stream, x, y, product, total, squares, dist
 def _integer_operations(tile, thread, x, y, product, total, squares, distances, dots):
     distance, dot = 0.0, dots.dtype.type(0)
     end = min((tile + 1) * BLOCK, x.size)
-    # Two short loops over the same elements: LLVM gives up on SIMD for a loop that writes three arrays, as
-    # it would have to prove too many pairs of arrays apart.
+    # Short loops over the same elements: LLVM gives up on SIMD for a loop that writes three arrays, as it
+    # would have to prove too many pairs of arrays apart. It asks at run time whether they are, and otherwise
+    # takes a loop that adds in another order; so the float sum is in a loop that writes none.
     for begin in range(tile * BLOCK, end, _STEP):
         stop = min(begin + _STEP, end)
         for i in range(begin, stop):
@@ -346,6 +347,7 @@ def _integer_operations(tile, thread, x, y, product, total, squares, distances, 
         for i in range(begin, stop):
             difference = x[i] - y[i]
             squares[i] = difference * difference
+        for i in range(begin, stop):
             # |p - q| exactly: converted first, large ones would cancel to zero.
             exact = np.float64(np.uint64(max(x[i], y[i])) - np.uint64(min(x[i], y[i])))
             distance += exact * exact

@@ -47,21 +47,21 @@ WHERE = types.NamedUniTuple(types.int64, len(Where._fields), Where)
 
 
 @device_function
-def panel_bytes(p, depth):
+def panel_bytes(depth, line):
     """Bytes from one packed panel to the next; a line more than it needs, lest all begin in one cache set."""
-    return (depth + depth % 2) * p.b_line + LINE
+    return (depth + depth % 2) * line + LINE
 
 
 @device_function
-def row_bytes(p, depth):
+def row_bytes(count, lanes, size):
     """Bytes from one packed row of A, or row of sums, to the next: whole vectors, and `APART`."""
-    return -(-depth // p.lanes) * p.lanes * p.a_size + APART
+    return -(-count // lanes) * lanes * size + APART
 
 
 @device_function
 def pack_b(p, source, depth, columns, memory):
     """Pack a block of B, depth x columns, into panels."""
-    target, panel = memory, panel_bytes(p, depth)
+    target, panel = memory, panel_bytes(depth, p.b_line)
     if p.b_way == ROWS:
         call_kernel(p.pack_panels, (depth, columns, source, p.b_row, target, panel))
         return
@@ -81,7 +81,7 @@ def pack_b(p, source, depth, columns, memory):
 @device_function
 def pack_a(p, source, rows, depth, target):
     """Copy a block of A, rows x depth, to compact rows."""
-    line = row_bytes(p, depth)
+    line = row_bytes(depth, p.lanes, p.a_size)
     if p.a_way == ROWS:
         call_kernel(p.pack_rows, (rows, depth, source, p.a_row, target, line))
     elif p.a_way == COLUMNS:
@@ -98,7 +98,7 @@ def sweep_panels(p, rows, depth, columns, a, a_row, b, panel, c, bias, flags):
     j = 0
     if p.group > 1:  # few rows: several panels at a time
         while j + p.group * p.NR <= columns:
-            call_kernel(p.thin, (rows, depth, p.NR, a, a_row, b, 0, panel, c, p.c_row, bias, flags))
+            call_kernel(p.thin, (depth, a, a_row, b, panel, c, p.c_row, bias, flags))
             j += p.group * p.NR
             b += p.group * panel
             c += p.group * step
@@ -129,7 +129,7 @@ def blocked(p, rows, columns, a, b, c, bias, flags, memory):
             elif p.b_way == DIRECT:
                 right, panel = source, p.NR * p.b_size
             else:
-                right, panel = memory, panel_bytes(p, depth)
+                right, panel = memory, panel_bytes(depth, p.b_line)
                 if p.b_way == WIDENED:
                     panels = -(-width // p.NR)
                     call_kernel(p.widen, (panels, depth * p.NR, packed, p.b_panel, right, panel))
@@ -146,7 +146,7 @@ def blocked(p, rows, columns, a, b, c, bias, flags, memory):
                 left, step = a + i * p.a_row + k * p.a_column, p.a_row
                 if p.a_way != DIRECT:
                     pack_a(p, left, height, depth, memory + p.a_memory)
-                    left, step = memory + p.a_memory, row_bytes(p, depth)
+                    left, step = memory + p.a_memory, row_bytes(depth, p.lanes, p.a_size)
                 out = c + i * p.c_row + j * p.size
                 sweep_panels(p, height, depth, width, left, step, right, panel, out, offset, told)
 
@@ -157,9 +157,9 @@ def streamed(p, rows, columns, a, b, c, bias, flags, memory):
     a_row, sums, line = p.a_row, c, p.c_row
     if p.a_way != DIRECT:
         pack_a(p, a, rows, p.inner, memory + p.a_memory)
-        a, a_row = memory + p.a_memory, row_bytes(p, p.inner)
+        a, a_row = memory + p.a_memory, row_bytes(p.inner, p.lanes, p.a_size)
     if p.c_memory >= 0:
-        sums, line = memory + p.c_memory, row_bytes(p, columns)
+        sums, line = memory + p.c_memory, row_bytes(columns, p.lanes, p.a_size)
     k = 0
     while k < p.inner:
         told, left = ACCUMULATE if k > 0 else 0, a + k * p.size
@@ -183,7 +183,7 @@ def dotted(p, rows, columns, a, b, c, bias, flags, memory):
     """C[rows, columns] = A @ B by sums along K, for B whose columns are contiguous or few."""
     step = p.b_column
     if p.b_way != DIRECT:  # few columns: turned once into contiguous ones
-        step = row_bytes(p, p.inner)
+        step = row_bytes(p.inner, p.lanes, p.a_size)
         call_kernel(p.pack_b_strided, (columns, p.inner, b, p.b_column, p.b_row, memory, step, p.inner))
         b = memory
     if rows <= columns:

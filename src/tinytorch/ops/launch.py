@@ -15,6 +15,7 @@ from numba import types
 from tinytorch.ops.gemm import PAIRED, PLAN, PREPACKED, WHERE, WIDENED, Where, run_tile
 from tinytorch.runtime import pool
 from tinytorch.runtime.arrays import HALVES, DType
+from tinytorch.runtime.building import lazy
 from tinytorch.runtime.compile import device_function, entry_point, tile_function
 from tinytorch.runtime.intrinsics import address_of, call_kernel, tuple_at
 
@@ -59,8 +60,10 @@ def suits(x, c):
 
 @device_function
 def takes_rows(c):
-    """Say whether the kernels can write a result: aligned, the numbers of a row next to each other."""
-    return aligned(c) and (c.strides[c.ndim - 1] == c.itemsize or c.shape[c.ndim - 1] == 1)
+    """Say whether the kernels can write a result: aligned, rows contiguous and apart from one another."""
+    i, j = c.ndim - 2, c.ndim - 1
+    apart = c.shape[i] <= 1 or abs(c.strides[i]) >= c.shape[j] * c.itemsize
+    return aligned(c) and apart and (c.strides[j] == c.itemsize or c.shape[j] == 1)
 
 
 def launch_small(sweep, edge, width, a, b, c):
@@ -128,13 +131,12 @@ def launch_biased(pool_address, tile_address, plan_address, memory, flags, a, b,
     return True
 
 
-def launch_stacks(pool_address, tile_address, plan_address, memory, flags, a, b, c, bias, a_index, b_index):
-    """`launch` for stacks of matrices and which of them each product takes, with a bias that may be empty."""
+def launch_stacks(pool_address, tile_address, plan_address, memory, flags, a, b, c, a_index, b_index):
+    """`launch` for stacks of matrices and which of them each product takes."""
     p = tuple_at(plan_address, PLAN)
-    if not (fits(p, a, b, c) and suits(a, c) and suits(b, c) and suits(bias, c) and takes_rows(c)):
+    if not (fits(p, a, b, c) and suits(a, c) and suits(b, c) and takes_rows(c)):
         return False
-    offsets = address(bias) if bias.size else 0
-    w = Where(address(a), address(b), address(c), offsets, flags, memory, address(a_index), address(b_index))
+    w = Where(address(a), address(b), address(c), 0, flags, memory, address(a_index), address(b_index))
     tiles = a_index.size * p.row_tiles * p.column_tiles
     pool.launch(pool_address, p.threads, tiles, tile_address, address_of((p, w)))
     return True
@@ -153,25 +155,25 @@ class Launcher:
         arrays = [types.Array(number, dimensions, "A") for number in numbers]
         return entry_point(types.boolean(*(types.int64,) * integers, *arrays, *last), function)
 
-    @functools.cached_property
+    @lazy
     def small(self) -> Any:
         """`launch_small`."""
         return self._entry(launch_small, 3, 2)
 
-    @functools.cached_property
+    @lazy
     def matrices(self) -> Any:
         """`launch`."""
         return self._entry(launch, 5, 2)
 
-    @functools.cached_property
+    @lazy
     def biased(self) -> Any:
         """`launch_biased`."""
         return self._entry(launch_biased, 5, 2, (types.Array(self._number, 1, "A"),))
 
-    @functools.cached_property
+    @lazy
     def stacks(self) -> Any:
         """`launch_stacks`."""
-        return self._entry(launch_stacks, 5, 3, (self._number[::1], types.int64[::1], types.int64[::1]))
+        return self._entry(launch_stacks, 5, 3, (types.int64[::1], types.int64[::1]))
 
 
 @functools.cache

@@ -1,11 +1,10 @@
 """A dense layer in one kernel: activation(x @ weight + bias), with weights that may be packed ahead.
 
 Packing rearranges a weight once into the panels that the kernel streams, so that a call neither gathers
-strided rows nor copies (half types are still widened to float32 at each call); int8 packing also quarters
-the bytes, and quantizes each row of `x` as it comes.
+strided rows nor copies (half types are widened to float32 at each call, unless the CPU multiplies them);
+int8 packing also quarters the bytes, and quantizes each row of `x` as it comes.
 """
 
-import functools
 import math
 from dataclasses import dataclass, fields
 from types import NoneType
@@ -42,7 +41,9 @@ from tinytorch.runtime.arrays import (
     promote,
     read,
 )
+from tinytorch.runtime.building import lazy
 from tinytorch.runtime.output import Output
+from tinytorch.runtime.threads import get_num_threads
 from tinytorch.simd.activation import ACTIVATIONS, RELU
 
 _PACKABLE = (*FLOATS, INT8)
@@ -63,7 +64,7 @@ class PackedWeight:
             if array is not None:
                 array.setflags(write=False)
 
-    @functools.cached_property
+    @lazy
     def bits(self) -> Array:
         """The data as compiled code takes it: half types as the 16 bits they are."""
         return bits(self.data)
@@ -282,7 +283,7 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     """
     dtype, columns = x.dtype, weight.shape[1]
     narrow = weight.dtype if dtype is FLOAT32 and weight.dtype in HALVES else None
-    if (narrow or weight.dtype) != (narrow or dtype) or (dtype is not FLOAT32 and dtype is not FLOAT64):
+    if (narrow is None and weight.dtype != dtype) or (dtype is not FLOAT32 and dtype is not FLOAT64):
         return None
     if x.ndim != 2 or x.shape[1] != weight.shape[0] or not x.size or not columns:
         return None
@@ -295,7 +296,7 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     c = empty((len(x), columns), dtype) if out is None else out
     if type(c) is not ndarray or c.dtype is not dtype or c.ndim != 2 or not c.flags.writeable:
         return None
-    prepared = prepare_packed(dtype, x.shape, columns, narrow)
+    prepared = prepare_packed(dtype, x.shape, columns, get_num_threads(), narrow)
     return c if run(prepared, x, weight.bits, c, bias, ACTIVATIONS[activation]) else None
 
 
@@ -311,7 +312,7 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
     output = Output(out, shape, dtype, computed, (x, bias), rows=x.ndim == 2 and weight.dtype != INT8)
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
-    paired = in_pairs(x.dtype, weight.dtype, count)
+    paired = in_pairs(computed, x.dtype, weight.dtype, count)
     rows = bits(contiguous(x, x.dtype if paired else computed)).reshape(count, weight.shape[0])
     offsets = or_empty(bias, computed)
     if weight.dtype != INT8:

@@ -34,6 +34,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.threads import get_num_threads
 from tinytorch.simd.target import chosen, tile
 
 # Declaration
@@ -173,7 +174,7 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
                 if rows * size <= SMALL and (size <= SMALL_B or rows > 4) and _SMALL[dtype](a, b, c):
                     return c
                 if rows * size:
-                    prepared = prepare_contiguous(dtype, a.shape, columns)
+                    prepared = prepare_contiguous(dtype, a.shape, columns, get_num_threads())
                     at_once = prepared.at_once
                     if run(prepared, a, b, c) if at_once is None else at_once(a, b, c):
                         return c

@@ -2,7 +2,7 @@
 
 Small products and few rows go straight to a kernel that reads B as it lies; the others are cut into blocks
 after the sizes of the caches (`ops.gemm`). Every path sums each element of C in an order that depends on
-the shapes alone, so a result is bitwise the same on any number of threads.
+shapes, strides and the machine, and never on the number of threads: results are bitwise the same on any.
 """
 
 import functools
@@ -15,7 +15,6 @@ import numpy as np
 
 from tinytorch.machine.info import caches
 from tinytorch.ops.gemm import (
-    APART,
     BLOCKED,
     COLUMNS,
     DIRECT,
@@ -28,11 +27,13 @@ from tinytorch.ops.gemm import (
     STRIDED,
     WIDENED,
     Plan,
+    panel_bytes,
+    row_bytes,
 )
 from tinytorch.ops.launch import launcher, tile_address
-from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.arrays import FLOAT32, DType
 from tinytorch.runtime.scratch import LINE
-from tinytorch.runtime.threads import MAX_THREADS, get_num_threads, on_change
+from tinytorch.runtime.threads import MAX_THREADS
 from tinytorch.simd.build import Library, library
 from tinytorch.simd.packing import packing_kernels
 from tinytorch.simd.product import (
@@ -133,8 +134,8 @@ def prepare(
     a: tuple[int, ...],
     b: tuple[int, ...] | None,
     c: tuple[int, ...],
+    threads: int,
     batch: int = 1,
-    threads: int | None = None,
     right: DType | None = None,
     left: DType | None = None,
 ) -> Prepared:
@@ -150,7 +151,7 @@ def prepare(
     )
     path, a_way, b_way = _route(p)
     MC, KC, NC = _blocks(p, path, b_way)
-    limit = 1 if p.work < SERIAL else min(get_num_threads() if threads is None else threads, MAX_THREADS)
+    limit = 1 if p.work < SERIAL else min(threads, MAX_THREADS)
     tile_rows, tile_columns = _cut(p, path, limit)
     row_tiles, column_tiles = -(-p.rows // tile_rows), -(-columns // tile_columns)
     NC = -(-tile_columns // -(-tile_columns // NC))  # blocks of equal size: the last must not be a sliver
@@ -160,8 +161,8 @@ def prepare(
     # What is packed here is widened on the way; only what is read as it lies is widened for each use.
     as_it_is = p.paired or b_way in (DIRECT, PREPACKED)
     code = kernels(dtype, p.right if as_it_is else dtype)
-    pack_a = packing(p.left)
-    pack_b = packing(p.right, computed=dtype) if p.paired else packing(dtype, p.right)
+    pack_a = packing(p.left, computed=dtype)
+    pack_b = packing(p.left, p.right, dtype)
     stream, depth = _stream(p, path, tile_columns)
     group = thin_panels(chosen()).get(p.rows, 1) if b_way == PREPACKED else 1
     source = _source(p, b_way)
@@ -190,33 +191,34 @@ def prepare(
 
 
 @functools.lru_cache(maxsize=4096)
-def prepare_contiguous(dtype: DType, matrix: tuple[int, int], columns: int) -> Prepared:
+def prepare_contiguous(dtype: DType, matrix: tuple[int, int], columns: int, threads: int) -> Prepared:
     """`prepare` for three arrays in C order: a shorter question, which is sooner answered."""
     size = dtype.itemsize
     a, b = (matrix[1] * size, size), (columns * size, size)
-    return prepare(dtype, matrix, columns, a, b, b)
+    return prepare(dtype, matrix, columns, a, b, b, threads)
 
 
 @functools.lru_cache(maxsize=4096)
 def prepare_packed(
-    dtype: DType, matrix: tuple[int, int], columns: int, right: DType | None = None, left: DType | None = None
+    dtype: DType,
+    matrix: tuple[int, int],
+    columns: int,
+    threads: int,
+    right: DType | None = None,
+    left: DType | None = None,
 ) -> Prepared:
     """The same for a right side that was packed ahead."""
     size, a_size = dtype.itemsize, (left or dtype).itemsize
     a, c = (matrix[1] * a_size, a_size), (columns * size, size)
-    return prepare(dtype, matrix, columns, a, None, c, right=right, left=left)
+    return prepare(dtype, matrix, columns, a, None, c, threads, right=right, left=left)
 
 
-def in_pairs(left: DType, right: DType, rows: int) -> bool:
+def in_pairs(computed: DType, left: DType, right: DType, rows: int) -> bool:
     """Say whether operands are taken as they are, and multiplied in pairs along the sum, rather than widened.
 
     With few rows it is the reading of B that counts.
     """
-    return left == right and rows > WIDEN_ROWS and pairs_up(chosen(), right)
-
-
-for _cached in (prepare, prepare_contiguous, prepare_packed):
-    on_change(_cached.cache_clear)
+    return computed == FLOAT32 and left == right and rows > WIDEN_ROWS and pairs_up(chosen(), right)
 
 
 @dataclass(frozen=True)
@@ -393,12 +395,12 @@ def _memory(
     """
 
     def row(count: int) -> int:
-        return -(-count // p.lanes) * p.lanes * p.left.itemsize + APART
+        return row_bytes.py_func(count, p.lanes, p.left.itemsize)
 
     b_memory = pair_memory = a_memory = c_memory = 0
     if path == BLOCKED:
         if b_way not in (DIRECT, PREPACKED):
-            b_memory = NC // p.NR * ((KC + KC % 2) * p.NR * p.packed_size + LINE)
+            b_memory = NC // p.NR * panel_bytes.py_func(KC, p.NR * p.packed_size)
         if p.paired and b_way in (COLUMNS, STRIDED):
             pair_memory = KC * p.NR * p.packed_size
         if a_way != DIRECT:

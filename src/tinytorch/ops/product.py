@@ -1,7 +1,8 @@
 """From arrays to the engine: shapes checked, operands brought to one dtype, a plan looked up, launched.
 
 What a plan can absorb (transposed, strided, negative strides) is handed over as it is. Operands are copied
-only to convert their dtype, or where a stack of matrices has no single stride.
+only to convert their dtype, where a stack of matrices has no single stride, and where they are not aligned
+or lie across the result.
 """
 
 import math
@@ -27,6 +28,7 @@ from tinytorch.runtime.arrays import (
 )
 from tinytorch.runtime.output import Output
 from tinytorch.runtime.scratch import scratch_address, widened
+from tinytorch.runtime.threads import get_num_threads
 from tinytorch.simd.activation import NONE, RELU
 from tinytorch.simd.product import ACTIVATION_SHIFT
 
@@ -110,7 +112,7 @@ def product(
     # A half type on the right is widened as it is loaded: no copy, and half the bytes to move.
     narrow = b.dtype if computed == FLOAT32 and b.dtype in HALVES else None
     right = bits(right) if narrow else widened("right", right, computed)
-    paired = in_pairs(a.dtype, b.dtype, left.shape[-2])
+    paired = in_pairs(computed, a.dtype, b.dtype, left.shape[-2])
     left = bits(left) if paired else widened("left", left, computed)
     offsets = or_empty(bias, computed)
     # An integer is no number until it is cut to its own type.
@@ -122,7 +124,7 @@ def product(
         c = _stack(
             output.buffer.reshape(*shape[: max(left.ndim, right.ndim) - 2], left.shape[-2], right.shape[-1])
         )
-        multiply_stacks(left, right, offsets, fused, c, threads, narrow)
+        multiply_stacks(left, right, c, threads, narrow)
     return finish_integers(activation, output.take())
 
 
@@ -149,45 +151,50 @@ def multiply(
     if c.size == 0:
         return
     prepared = prepare(
-        *(c.dtype, (a.shape[0], a.shape[1]), c.shape[1]),
-        *(a.strides, b.strides, c.strides, 1, threads, narrow, _left(a, c, narrow)),
+        *(c.dtype, (a.shape[0], a.shape[1]), c.shape[1], a.strides, b.strides, c.strides, _allowed(threads)),
+        **_narrow(a, c, narrow),
     )
     if not run(prepared, a, b, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
-        multiply(*_anew(a, b, bias), activation, fresh, threads, narrow)
+        multiply(_anew(a), _anew(b), _anew(bias), activation, fresh, threads, narrow)
         c[...] = fresh
 
 
 def multiply_packed(
     a: Array, panels: Array, bias: Array, activation: int, c: Array, narrow: DType | None = None
 ) -> None:
-    """Write activation(a @ weight + bias) to `c`, with the weight packed by `ops.packed`; `a` contiguous,
-    the rows of `c` as well."""
+    """Write activation(a @ weight + bias) to `c`, with the weight packed by `ops.packed`.
+
+    `a` is contiguous, and so are the rows of `c`.
+    """
     if c.size == 0:
         return
-    left = _left(a, c, narrow)
-    matrix = a.shape[0], a.shape[1]
+    matrix, threads, dtypes = (a.shape[0], a.shape[1]), get_num_threads(), _narrow(a, c, narrow)
     if c.flags.c_contiguous:
-        prepared = prepare_packed(c.dtype, matrix, c.shape[1], narrow, left)
+        prepared = prepare_packed(c.dtype, matrix, c.shape[1], threads, **dtypes)
     else:
-        prepared = prepare(c.dtype, matrix, c.shape[1], a.strides, None, c.strides, right=narrow, left=left)
+        prepared = prepare(c.dtype, matrix, c.shape[1], a.strides, None, c.strides, threads, **dtypes)
     if not run(prepared, a, panels, c, bias, activation):
         fresh = empty(c.shape, c.dtype)
-        multiply_packed(*_anew(a, panels, bias), activation, fresh, narrow)
+        multiply_packed(_anew(a), _anew(panels), _anew(bias), activation, fresh, narrow)
         c[...] = fresh
 
 
-def _left(a: Array, c: Array, narrow: DType | None) -> DType | None:
-    """Return the dtype whose bits `a` holds, if it is not that of `c`."""
-    return None if a.dtype == c.dtype else narrow
+def _allowed(threads: int | None) -> int:
+    return get_num_threads() if threads is None else threads
 
 
-def _anew(a: Array, b: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """Return copies that suit every kernel: aligned, contiguous, apart from all else."""
-    return np.array(a, order="C"), np.array(b, order="C"), np.array(bias, order="C")
+def _narrow(a: Array, c: Array, narrow: DType | None) -> dict[str, DType | None]:
+    """Return what `prepare` is told of operands that hold the bits of a half type."""
+    return {"right": narrow, "left": None if a.dtype == c.dtype else narrow}
 
 
-def _words(prepared: Prepared, activation: int) -> tuple[int, ...]:
+def _anew(array: Array) -> Array:
+    """Return a copy that suits every kernel: aligned, contiguous, apart from all else."""
+    return np.array(array, order="C")
+
+
+def _words(prepared: Prepared, activation: int = NONE) -> tuple[int, ...]:
     """Return the integers that every launch begins with, with threads and memory made ready."""
     workers = pool.current()
     if prepared.threads > 1:
@@ -207,27 +214,22 @@ def run(
 
 
 def multiply_stacks(
-    a: Array,
-    b: Array,
-    bias: Array,
-    activation: int,
-    c: Array,
-    threads: int | None = None,
-    narrow: DType | None = None,
+    a: Array, b: Array, c: Array, threads: int | None = None, narrow: DType | None = None
 ) -> None:
-    """Write activation(a @ b + bias) to `c` (batch, M, N), `a` and `b` stacks that broadcast."""
+    """Write a @ b to `c` (batch, M, N), `a` and `b` stacks that broadcast."""
     if c.size == 0:
         return
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     left, right = _stack(a), _stack(b)
     strides = [(*x.strides[1:], x.strides[0]) for x in (left, right, c)]
     matrix = (left.shape[1], left.shape[2])
-    narrow_left = _left(left, c, narrow)
-    prepared = prepare(c.dtype, matrix, c.shape[2], *strides, len(c), threads, narrow, narrow_left)
+    prepared = prepare(
+        c.dtype, matrix, c.shape[2], *strides, _allowed(threads), len(c), **_narrow(left, c, narrow)
+    )
     indices = _which(a.shape[:-2], batch), _which(b.shape[:-2], batch)
-    if not prepared.launcher.stacks(*_words(prepared, activation), left, right, c, bias, *indices):
+    if not prepared.launcher.stacks(*_words(prepared), left, right, c, *indices):
         fresh = empty(c.shape, c.dtype)
-        multiply_stacks(*_anew(a, b, bias), activation, fresh, threads, narrow)
+        multiply_stacks(_anew(a), _anew(b), fresh, threads, narrow)
         c[...] = fresh
 
 

@@ -129,7 +129,7 @@ def mismatch(result: Any, exact: Any, bound: Any) -> str | None:
 
 
 def product_bound(a: Array, b: Array, result: DType, steps: int) -> Array:
-    """Return the error allowed to a sum of `steps` products: steps * eps * |a||b|, and the final rounding.
+    """Return the error allowed to a sum of `steps` products: steps * eps * |a||b|, and the result's rounding.
 
     The classic bound of any order of summation is gamma_K |a||b| with gamma_K = K u / (1 - K u), u = eps/2
     (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1); K eps is twice that to
@@ -138,12 +138,13 @@ def product_bound(a: Array, b: Array, result: DType, steps: int) -> Array:
     if result.kind in "iu":
         return np.zeros(())
     computed = np.finfo(np.float64 if result == np.float64 else np.float32)
-    finite_a, finite_b = (np.nan_to_num(np.abs(x.astype(np.float64)), nan=0.0, posinf=0.0) for x in (a, b))
-    with np.errstate(over="ignore"):
-        absolute = np.matmul(finite_a, finite_b)
-        return rounding(absolute, result) + (steps + 1) * (
-            float(computed.eps) * absolute + float(computed.smallest_subnormal)
-        )
+    finite = [np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0) for x in (a, b)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        absolute = np.matmul(*map(np.abs, finite))
+        error = (steps + 1) * (float(computed.eps) * absolute + float(computed.smallest_subnormal))
+        bound = error + rounding(np.abs(np.matmul(*finite)) + error, result)
+        # Where a sum may overflow on the way, anything may come of it.
+        return np.where(absolute >= float(computed.max) / 2, np.inf, bound)
 
 
 def rounding(magnitude: Array, result: DType) -> Array:

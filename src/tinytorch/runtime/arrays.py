@@ -50,6 +50,8 @@ def read(name: str, value: Any) -> Array:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype not in _SUPPORTED:
+        if array.dtype == object and not isinstance(value, np.ndarray | list | tuple):
+            raise TypeError(f"{name} is no array but of {type(value)}; kernels take dtypes {_NAMES}")
         raise TypeError(f"{name} has dtype {array.dtype}; kernels take {_NAMES}")
     return array
 

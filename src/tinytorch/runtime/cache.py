@@ -139,8 +139,12 @@ def toolchain() -> str:
             f"llvmlite {llvmlite.__version__}",
             f"numpy {np.__version__}",
             f"python {sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}",
-            # Settings of numba may change its code: bounds checks, optimization.
-            *(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")),
+            # Settings of numba may change its code (bounds checks, optimization); its threads do not.
+            *(
+                f"{name}={value}"
+                for name, value in sorted(os.environ.items())
+                if name.startswith("NUMBA_") and name != "NUMBA_NUM_THREADS"
+            ),
         )
     )
 
@@ -182,6 +186,7 @@ class KernelCache(NullCache):
         """
         rtsys.initialize(target_context)
         body = read(self._key(sig, target_context))
+        _log.info("%s %s", "loading" if body else "compiling", self._name.rpartition("_")[0])
         if body is None:
             return None
         # The bytes are ours (_trusted) and whole (the hash), written by the same versions (the key).

@@ -16,9 +16,6 @@ A signature is compiled when it is first asked for. Arguments are contiguous, al
 exactly the declared types: `runtime.arrays` makes them so.
 """
 
-import logging
-import os
-import threading
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -30,6 +27,7 @@ from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 
 from tinytorch.runtime import pool
+from tinytorch.runtime.building import building
 from tinytorch.runtime.cache import KernelCache, identity
 from tinytorch.runtime.intrinsics import address_of, tuple_at
 
@@ -39,28 +37,22 @@ CONTRACT = frozenset({"contract"})
 #: and it changes at compile time, so results still repeat bit for bit.
 REASSOCIATE = frozenset({"contract", "reassoc"})
 
-_log = logging.getLogger(__name__)
-
 #: What owns machine code, kept while the process lives: plans and launches hold bare addresses of it.
 _kept: list[Any] = []
 
-# numba's compiler lock must not be held by another thread when the process forks.
-_compiling = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release
-    )
 
+def device_function(body: Callable[..., Any]) -> Any:
+    """Compile a helper that kernels call; it becomes part of whatever kernel calls it.
 
-def device_function(body: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper that kernels call; it becomes part of whatever kernel calls it."""
+    What Python calls for the same answer is its `py_func`.
+    """
     return numba.njit(nogil=True, error_model="numpy", fastmath=set(CONTRACT))(body)
 
 
 def compiled(signature: Any, body: Callable[..., Any]) -> Any:
     """Compile `body` for one signature, through the cache on disk."""
     name, kept = identity(body)
-    with _compiling:
+    with building:
         function = numba.njit(nogil=True, error_model="numpy")(_named(body, name))
         function._cache = KernelCache(name) if kept else NullCache()
         function.compile(signature)
@@ -98,7 +90,7 @@ def tile_function(body: Callable[..., None], arguments: Any, fastmath: frozenset
     `arguments` is the numba type of the tuple that lies where the launch's last argument points.
     """
     name, kept = identity(body, sorted(fastmath), arguments)
-    with _compiling:
+    with building:
         options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
         inner = numba.njit(**options)(_named(body, name))
 
@@ -130,13 +122,12 @@ class TileKernel:
         try:
             return self._variants[dtype]
         except KeyError:
-            with _compiling:
+            with building:
                 if dtype not in self._variants:
                     self._variants[dtype] = self._compile(np.dtype(dtype))
                 return self._variants[dtype]
 
     def _compile(self, dtype: np.dtype[Any]) -> Callable[..., None]:
-        _log.info("compiling or loading %s for %s", self.body.__name__.lstrip("_"), dtype)
         arguments = types.Tuple(self._signature(numba.from_dtype(dtype)))
         address = tile_function(self.body, arguments, self._fastmath)
 

@@ -1,7 +1,6 @@
 """How many threads a kernel may use: one number for the process, as in PyTorch."""
 
 import os
-from collections.abc import Callable
 
 from tinytorch.machine.quota import usable_cpus
 from tinytorch.runtime.arguments import integer
@@ -9,12 +8,6 @@ from tinytorch.runtime.arguments import integer
 #: The pool's words have room for so many; kernels take no more, whatever number is set.
 MAX_THREADS = 256
 _chosen: int | None = None
-_changed: list[Callable[[], None]] = []
-
-
-def on_change(action: Callable[[], None]) -> None:
-    """Have `action` called whenever the number of threads is set: what was decided by it is decided anew."""
-    _changed.append(action)
 
 
 def get_num_threads() -> int:
@@ -51,8 +44,6 @@ def set_num_threads(n: int) -> None:
     """
     global _chosen  # noqa: PLW0603
     _chosen = integer("n", n, 1)
-    for action in _changed:
-        action()
 
 
 def threads_for(work: int, least: int, tiles: int, asked: int | None = None) -> int:

@@ -53,7 +53,7 @@ def _clamped(V: Vectors, x: Value) -> Value:
 
 
 def sigmoid(V: Vectors, x: Value) -> Value:
-    """Return 1 / (1 + e^-x)."""
+    """Return 1 / (1 + e^-x); zero where e^-x leaves `_RANGE`: it is below 1e-38 there, SiLU below 1e-36."""
     negative = V.zero() - x
     less_one, power = _scaled_exponential(V, _clamped(V, negative))
     one = V.constant(1.0)
@@ -63,13 +63,14 @@ def sigmoid(V: Vectors, x: Value) -> Value:
 
 def tanh(V: Vectors, x: Value) -> Value:
     """Return tanh(x) = m / (m + 2) with m = e^2x - 1, which loses nothing where x is small."""
+    given = x
     # tanh(20) is 1 - 8e-18, which rounds to 1 in both types.
     limit = V.constant(20.0)
     x = V.code.select(x > limit, limit, x)
     x = V.code.select(x < V.zero() - limit, V.zero() - limit, x)
     less_one, power = _scaled_exponential(V, x + x)
     m = V.fma(less_one, power, power - V.constant(1.0))
-    return m / (m + V.constant(2.0))
+    return V.code.select(given.equals(0.0), given, m / (m + V.constant(2.0)))  # -0.0 stays
 
 
 def silu(V: Vectors, x: Value) -> Value:

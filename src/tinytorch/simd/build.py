@@ -1,13 +1,13 @@
 """From kernels that are written with `Code` to machine code in memory, once per machine.
 
 Each family of kernels is one LLVM module, compiled when it is first asked for and kept in the compile
-cache as an object file of some tens of kilobytes: a later process loads it in milliseconds, without numba.
+cache as an object file of some tens of kilobytes: a later process loads it in milliseconds.
 """
 
 import ctypes
 import functools
 import inspect
-import threading
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,8 +15,11 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from tinytorch.runtime import cache
+from tinytorch.runtime.building import building
 from tinytorch.simd.code import Code
 from tinytorch.simd.target import Target, chosen, host, machine
+
+_log = logging.getLogger(__name__)
 
 
 class Kernel:
@@ -61,6 +64,7 @@ class Library:
         key = "|".join((cache.toolchain(), family, repr(target), *host(target)))
         content = cache.read(key)
         generator = machine(target)
+        _log.info("%s %s for %s", "loading" if content else "compiling", family, target.name)
         if content is None:
             content = generator.emit_object(assemble(kernels, target))
             cache.write(key, content)
@@ -78,12 +82,9 @@ class Library:
         ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(self._addresses[name])(*arguments)
 
 
-_building = threading.RLock()
-
-
 def library(family: Callable[..., Mapping[str, Kernel]], *arguments: Any) -> Library:
     """Return the library of a family of kernels, built or loaded the first time it is asked for."""
-    with _building:
+    with building:
         return _library(family, *arguments)
 
 

@@ -6,6 +6,7 @@ later. Python's own loops and ifs run now: they unroll, and choose between varia
 
     def double(code, count, source, target):
         V = code.vectors(FLOAT32)
+        source, target = code.address(source), code.address(target)
         with code.loop(count // V.lanes) as i:
             x = V.load(source + i * V.bytes)
             V.store(x + x, target + i * V.bytes)
@@ -64,8 +65,10 @@ class Value:
         return other.ir if isinstance(other, Value) else self.code.constant(other, self.ir.type)
 
     def _do(self, integer: str, floating: str, other: Operand) -> "Value":
-        operation = getattr(self.code.builder, floating if self._float else integer)
-        return Value(self.code, operation(self.ir, self._same(other)))
+        name = floating if self._float else integer
+        if not name:
+            raise TypeError(f"no such operation on {self.ir.type}")
+        return Value(self.code, getattr(self.code.builder, name)(self.ir, self._same(other)))
 
     def __add__(self, other: Operand) -> "Value":
         """Add numbers, or move an address by a number of bytes."""
@@ -85,32 +88,32 @@ class Value:
         return self._do("mul", "fmul", other)
 
     def __truediv__(self, other: Operand) -> "Value":
-        """Divide."""
-        return self._do("sdiv", "fdiv", other)
+        """Divide floats."""
+        return self._do("", "fdiv", other)
 
     def __floordiv__(self, other: Operand) -> "Value":
         """Divide integers that are not negative."""
-        return self._do("udiv", "fdiv", other)
+        return self._do("udiv", "", other)
 
     def __mod__(self, other: Operand) -> "Value":
         """Return the rest of a division of integers that are not negative."""
-        return self._do("urem", "frem", other)
+        return self._do("urem", "", other)
 
     def __and__(self, other: Operand) -> "Value":
         """Combine bits."""
-        return self._do("and_", "and_", other)
+        return self._do("and_", "", other)
 
     def __or__(self, other: Operand) -> "Value":
         """Combine bits."""
-        return self._do("or_", "or_", other)
+        return self._do("or_", "", other)
 
     def __rshift__(self, other: Operand) -> "Value":
         """Shift bits down; the sign stays."""
-        return self._do("ashr", "ashr", other)
+        return self._do("ashr", "", other)
 
     def __lshift__(self, other: Operand) -> "Value":
         """Shift bits up."""
-        return self._do("shl", "shl", other)
+        return self._do("shl", "", other)
 
     def _compare(self, sign: str, other: Operand) -> "Value":
         builder = self.code.builder
@@ -177,10 +180,9 @@ class Vectors:
         """Return a vector whose lanes all hold `number`."""
         return Value(self.code, self.code.constant(number, self.type))
 
-    def load(self, address: Value, mask: Value | None = None, align: int = 0) -> Value:
+    def load(self, address: Value, mask: Value | None = None) -> Value:
         """Load a vector; with a mask only its lanes are read, and the others are zero."""
-        code = self.code
-        align = align or self.dtype.itemsize
+        code, align = self.code, self.dtype.itemsize
         if mask is None:
             return Value(code, code.builder.load(code.pointer(address, self.type), align=align))
         arguments = (address.ir, ir.Constant(_I32, align), mask.ir, ir.Constant(self.type, None))
@@ -315,6 +317,21 @@ class Vectors:
         """Return lanes of `a` (from 0) and `b` (from `lanes`), picked by number."""
         picked = ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
         return Value(self.code, self.code.builder.shuffle_vector(a.ir, b.ir, picked))
+
+    def each(self, count: Value, step: Callable[[Value, Value | None], None]) -> None:
+        """Do `step(first, mask)` for all vectors of a row of `count`; only what is left has a mask."""
+        with self.code.loop(count // self.lanes) as j:
+            step(j * self.lanes, None)
+        rest = count % self.lanes
+        with self.code.when(rest > 0):
+            step(count - rest, self.first(rest))
+
+    def total(self, parts: list["Variable"]) -> Value:
+        """Return the sum of all lanes of several vectors: a number."""
+        together = parts[0].get()
+        for part in parts[1:]:
+            together = together + part.get()
+        return self.sum(together)
 
     def sum(self, value: Value) -> Value:
         """Return the sum of the lanes, halves added to halves: a number."""

@@ -143,9 +143,6 @@ def operations(
     with code.when(rest > 0):
         step((count - rest) * dtype.itemsize, [V.first(rest - v * V.lanes) for v in range(SUM_UNROLL)])
     for variables, place in zip(sums, (distance, dot), strict=True):
-        together = variables[0].get()
-        for variable in variables[1:]:
-            together = together + variable.get()
-        wide.store_number(wide.sum(together), code.address(place))
+        wide.store_number(wide.total(variables), code.address(place))
     if stream:
         code.fence_streams()

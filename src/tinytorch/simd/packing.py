@@ -100,15 +100,13 @@ def rows(
     """Copy rows; each is filled up to a whole vector."""
     V, W = code.vectors(dtype), code.vectors(given)
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
-    rest = columns % V.lanes
-    mask = V.first(rest)
+
+    def copy(first: Value, mask: Value | None) -> None:
+        value = V.load_from(W, at_source.get() + first * given.itemsize, mask)
+        V.store(value, at_target.get() + first * dtype.itemsize)
+
     with code.loop(count):
-        with code.loop(columns // V.lanes) as j:
-            V.store(V.load_from(W, at_source.get() + j * W.bytes), at_target.get() + j * V.bytes)
-        with code.when(rest > 0):
-            done = columns - rest
-            value = V.load_from(W, at_source.get() + done * given.itemsize, mask)
-            V.store(value, at_target.get() + done * dtype.itemsize)
+        V.each(columns, copy)
         at_source.set(at_source.get() + source_row)
         at_target.set(at_target.get() + target_row)
 

@@ -4,8 +4,9 @@ For each k, `sweep` loads one row of a panel of B (NR numbers), broadcasts MR nu
 does MR * NR multiply-adds: MR + NR loads pay for MR * NR times the work. All else about a fast product is
 done elsewhere (`ops.gemm`), and only so that these loads come from the nearest cache.
 
-Where C has few rows there is nothing to reuse, and three other kernels move B as fast as memory gives it:
-`thin` reads several packed panels at once, `stream` reads rows of B as they lie, `dots` reads columns.
+Where C has few rows there is nothing to reuse, and other kernels move B as fast as memory gives it: `thin`
+reads several packed panels at once, `stream` reads rows of B as they lie (`axpy` for one row of A), `dots`
+reads columns. Of these the sums may come and go; `finish` adds bias and activation to them at the end.
 
 Distances between rows are in bytes; rows of A and C are contiguous.
 """
@@ -176,13 +177,10 @@ def thin(
     dtype: DType,
     right: DType,
     height: int,
-    rows: Value,
     depth: Value,
-    columns: Value,
     a: Value,
     a_row: Value,
     b: Value,
-    b_row: Value,
     b_panel: Value,
     c: Value,
     c_row: Value,
@@ -484,10 +482,7 @@ def dots(
         with code.when(rest > 0):
             step(depth - rest, [V.first(rest - v * V.lanes) for v in range(DOT_VECTORS)])
         for j, parts in enumerate(total):
-            together = parts[0].get()
-            for part in parts[1:]:
-                together = together + part.get()
-            V.store_number(V.sum(together), at_c.get() + j * dtype.itemsize)
+            V.store_number(V.total(parts), at_c.get() + j * dtype.itemsize)
         at_b.set(at_b.get() + b_column * width)
         at_c.set(at_c.get() + width * dtype.itemsize)
 
@@ -514,7 +509,8 @@ def finish(
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
     activation = flags >> ACTIVATION_SHIFT
 
-    def step(at: Value, mask: Value | None) -> None:
+    def step(first: Value, mask: Value | None) -> None:
+        at = first * dtype.itemsize
         value = code.variable(V.load(at_source.get() + at, mask))
         with code.when(bias.differs(0)):
             value.set(value.get() + V.load(code.address(bias) + at, mask))
@@ -522,10 +518,6 @@ def finish(
         V.store(value.get(), at_target.get() + at, mask)
 
     with code.loop(rows):
-        with code.loop(columns // V.lanes) as j:
-            step(j * V.bytes, None)
-        rest = columns % V.lanes
-        with code.when(rest > 0):
-            step((columns - rest) * dtype.itemsize, V.first(rest))
+        V.each(columns, step)
         at_source.set(at_source.get() + source_row)
         at_target.set(at_target.get() + target_row)

@@ -1,8 +1,9 @@
-"""What a CPU's vector unit can do: the only place that names an instruction set.
+"""What a CPU's vector unit can do: where instruction sets are told apart.
 
-A target says how long a vector is, how many registers hold one, and which multiply-adds there are. All
-else in this room is written for any target. `chosen` is the best that this CPU has, or what
-TINYTORCH_TARGET names: a lower one, so that its code can be tested on a better machine.
+A target says how long a vector is, how many registers hold one, and which multiply-adds there are. Only
+`simd.code` calls an instruction by its name, where a target has one; all else is written for any target.
+`chosen` is the best that this CPU has, or what TINYTORCH_TARGET names: a lower one, so that its code can be
+tested on a better machine.
 """
 
 import functools
@@ -31,7 +32,6 @@ class Target:
     bfloat16_dot: bool = False  # pairs of bfloat16 multiplied and added to float32
     int8_dot: bool = False  # fours of int8 multiplied and added to int32
     triple: str = ""  # "" is the machine that this runs on
-    cpu: str = ""
 
     def lanes(self, dtype: DType) -> int:
         """Return how many numbers a vector holds."""
@@ -109,7 +109,7 @@ def machine(target: Target) -> llvm.TargetMachine:
         llvm.initialize_all_asmprinters()
         features = ",".join(f"+{name}" for name in target.needs)
         return llvm.Target.from_triple(target.triple).create_target_machine(
-            cpu=target.cpu, features=features, opt=3, reloc="pic"
+            cpu="", features=features, opt=3, reloc="pic"
         )
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -124,7 +124,7 @@ def host(target: Target) -> tuple[str, str]:
     if target.name == "generic":
         return "generic" if not target.x86 else "x86-64", ""
     flags = {
-        name: there and not name.startswith(target.forbids or ("\0",))
+        name: there and not name.startswith(target.forbids)
         for name, there in llvm.get_host_cpu_features().items()
     }
     return llvm.get_host_cpu_name(), ",".join(f"{'+' if on else '-'}{name}" for name, on in flags.items())
