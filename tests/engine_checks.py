@@ -26,6 +26,7 @@ from tinytorch.ops.plan import prepare, prepare_contiguous, prepare_packed
 from tinytorch.ops.registry import draw, mismatch, operations, product_bound, rounding
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64
 from tinytorch.runtime.scratch import LINE
+from tinytorch.simd import build
 from tinytorch.simd import target as target_module
 from tinytorch.simd.target import chosen, tile
 
@@ -40,6 +41,12 @@ matmul_module, product_module, packed_module, conv2d_module, plan_module = (
 )
 
 _note = -1
+
+
+def note_in(descriptor: int) -> None:
+    """Have notes left in this file."""
+    global _note  # noqa: PLW0603
+    _note = descriptor
 
 
 def doing(*what: object) -> None:
@@ -575,7 +582,7 @@ def widen_vectors() -> None:
 def set_targets(*targets: target_module.Target) -> None:
     """Put others in the place of the targets that there are."""
     target_module.TARGETS = targets
-    for known in (target_module.available, chosen):
+    for known in (target_module.available, chosen, build._library):
         known.cache_clear()
 
 
@@ -585,9 +592,8 @@ MODES = {"in_pairs": pair_up, "wide": widen_vectors}
 
 def main(note: str, *checks: str) -> None:
     """Run checks for all that kernels multiply."""
-    global _note  # noqa: PLW0603
     with Path(note).open("wb") as file:
-        _note = file.fileno()
+        note_in(file.fileno())
         for name in [name for name in checks if name in MODES]:
             MODES[name]()
         for name in [name for name in checks if name in CHECKS or name not in MODES]:

@@ -147,9 +147,14 @@ def run(*arguments, **environment):
 
 
 def run_checks(folder, *names, **environment):
+    """Run checks of the engine in a process of its own."""
+    return run_module(folder, "tests.engine_checks", *names, **environment)
+
+
+def run_module(folder, module, *names, **environment):
     """Run checks in a process of its own; returns its last line, and says what it did if it came to grief."""
     note = folder / "note"
-    done = run("-m", "tests.engine_checks", str(note), *names, **environment)
+    done = run("-m", module, str(note), *names, **environment)
     if done.returncode:
         last = note.read_text().strip() if note.exists() else "it began"
         error = done.stderr.decode()[-3000:]

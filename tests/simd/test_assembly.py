@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT32
 from tinytorch.simd import target as target_module
 from tinytorch.simd.build import assembly
+from tinytorch.simd.integer import integer_kernels
 from tinytorch.simd.packing import packing_kernels
 from tinytorch.simd.product import NEXT_LINES, UNROLL, product_kernels, thin_panels
 from tinytorch.simd.target import TARGETS, available, tile
@@ -26,6 +27,12 @@ PLAIN = ("avx512", "avx2", "neon", "generic")
 
 #: The loops of whole tiles.
 SWEEPS = ("packed", "few", *NEXT_LINES, "direct")
+
+#: What multiplies a group of integers.
+INTEGER_PRODUCTS = {
+    **dict.fromkeys(("avx512-bf16", "avx512-vnni", "avx2-vnni"), "vpdpbusd"),
+    **{"avx512": "vpmaddwd", "avx2": "vpmaddwd", "generic": "pmaddwd", "neon-dot": "sdot"},
+}
 
 #: What code may call without saying so: part of the C library.
 IN_EVERY_PROCESS = {"memset", "memcpy"}
@@ -159,6 +166,24 @@ def test_pairs_of_bfloat16_are_multiplied_by_their_instruction():
     assert len(found) == 1
     assert not any(map(on_the_stack, found[0]))
     assert "pairs" in packing_kernels(target, BFLOAT16, BFLOAT16, columns)
+
+
+@every_target
+def test_integers_are_multiplied_by_the_instruction_for_them(target):
+    """The loop of a whole tile takes one instruction for a group, and none by way of the stack."""
+    there = elsewhere(target)
+    kernels = {name: integer_kernels(there, INT32)[name] for name in ("sweep", "panels", "rows")}
+    kernels["dynamic"] = integer_kernels(there, FLOAT32)["dynamic"]
+    code = assembly(kernels, there)
+    assert called(code) <= IN_EVERY_PROCESS
+    rows, columns = tile(target, INT32)
+    expected = UNROLL * rows * columns // target.lanes(INT32)
+    word = INTEGER_PRODUCTS.get(target.name)
+    if word is None:
+        return  # NEON without the instruction multiplies and adds int32
+    found = [block for block in blocks(code, "sweep") if sum(i.startswith(word) for i in block) == expected]
+    assert len(found) == 1
+    assert not any(map(on_the_stack, found[0]))
 
 
 @plain_targets

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from tinytorch.ops import integer
 from tinytorch.ops import quantize as quantization
 from tinytorch.ops.epilogue import activation_code
+from tinytorch.ops.integer import padded, scaled_product
 from tinytorch.ops.matmul import loops
-from tinytorch.ops.packed import pack, panel_width, unpack
+from tinytorch.ops.packed import pack, pack_integers, panel_width, unpack
 from tinytorch.ops.plan import in_pairs, prepare_packed
 from tinytorch.ops.product import multiply_packed, product, run
-from tinytorch.ops.quantized import product_int8
+from tinytorch.ops.quantize import not_finite
 from tinytorch.ops.registry import Cost, Operation, draw, product_bound, rounding
 from tinytorch.runtime.arrays import (
     FLOAT32,
@@ -47,6 +49,7 @@ from tinytorch.runtime.threads import get_num_threads
 from tinytorch.simd.activation import ACTIVATIONS, RELU
 
 _PACKABLE = (*FLOATS, INT8)
+_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +58,14 @@ class PackedWeight:
 
     shape: tuple[int, int]  # (in, out), as it was given
     dtype: DType
-    data: Array  # float: panels of `ops.packed`; int8: (out, in)
+    data: Any  # panels of `ops.packed`: an array of floats, or `PackedIntegers`
     scales: Array | None = None  # int8: one per output channel
 
     def __post_init__(self) -> None:
         """Make the arrays read-only, here and after unpickling."""
-        for array in (self.data, self.scales):
+        parts = self.data.parts if self.dtype == INT8 else ()
+        arrays = (array for part in parts for array in (part.panels, part.sums))
+        for array in (self.scales, *arrays, *(() if parts else (self.data,))):
             if array is not None:
                 array.setflags(write=False)
 
@@ -69,25 +74,34 @@ class PackedWeight:
         """The data as compiled code takes it: half types as the 16 bits they are."""
         return bits(self.data)
 
+    @lazy
+    def factors(self) -> Array:
+        """The scales of int8 as compiled code takes them."""
+        assert self.scales is not None
+        return padded(self.scales)
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return what is pickled: int8 as the matrix of its codes."""
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**state, "data": self.unpacked()} if self.dtype == INT8 else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled weight; the panels of another instruction set are laid out anew for this one."""
         self.__dict__.update(state)
-        if self.dtype != INT8 and self.data.shape[1] != self.shape[0] * panel_width(self.dtype):
+        if self.dtype == INT8:
+            self.__dict__["data"] = pack_integers(self.data)
+        elif self.data.shape[1] != self.shape[0] * panel_width(self.dtype):
             self.__dict__["data"] = pack(unpack(self.data, self.shape))
         self.__post_init__()
 
     @property
     def nbytes(self) -> int:
         """Bytes that the weight takes, scales included."""
-        return self.data.nbytes + (0 if self.scales is None else self.scales.nbytes)
+        return int(self.data.nbytes) + (0 if self.scales is None else self.scales.nbytes)
 
     def unpacked(self) -> Array:
-        """Return a float weight as the (in, out) matrix it was made of."""
-        return unpack(self.data, self.shape)
+        """Return the (in, out) matrix that lies in the panels: of floats as given, or of int8 codes."""
+        return self.data.unpacked() if self.dtype == INT8 else unpack(self.data, self.shape)
 
     def __repr__(self) -> str:
         """Show shape, dtype and size."""
@@ -101,7 +115,7 @@ def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
 
     >>> import numpy as np
     >>> pack_weight(np.ones((64, 32), np.float32), dtype="int8")
-    PackedWeight(shape=(64, 32), dtype=int8, nbytes=2176)
+    PackedWeight(shape=(64, 32), dtype=int8, nbytes=2304)
     """
     array = read("weight", weight)
     if array.ndim != 2:
@@ -110,7 +124,7 @@ def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
     target = array.dtype if dtype is None else _packable(dtype)
     if target == INT8:
         codes, scales = quantization.quantize_calibrated(array, axis=1, name="weight")
-        return PackedWeight(shape, INT8, np.ascontiguousarray(codes.T), scales)
+        return PackedWeight(shape, INT8, pack_integers(codes), scales)
     if target not in FLOATS:
         choices = ", ".join(map(str, _PACKABLE))
         raise TypeError(f"weight has dtype {target}, which is not packed; pass dtype= one of {choices}")
@@ -283,7 +297,8 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     """
     dtype, columns = x.dtype, weight.shape[1]
     narrow = weight.dtype if dtype is FLOAT32 and weight.dtype in HALVES else None
-    if (narrow is None and weight.dtype != dtype) or (dtype is not FLOAT32 and dtype is not FLOAT64):
+    to_int8 = weight.dtype == INT8 and len(weight.data.parts) == 1
+    if not (narrow or to_int8 or weight.dtype == dtype) or (dtype is not FLOAT32 and dtype is not FLOAT64):
         return None
     if x.ndim != 2 or x.shape[1] != weight.shape[0] or not x.size or not columns:
         return None
@@ -296,6 +311,13 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     c = empty((len(x), columns), dtype) if out is None else out
     if type(c) is not ndarray or c.dtype is not dtype or c.ndim != 2 or not c.flags.writeable:
         return None
+    if to_int8:
+        ready, none = integer.prepare(dtype, dtype, x.shape, columns, get_num_threads()), _NO_BIAS[dtype]
+        offsets = none if bias is None else bias
+        done = integer.run(
+            ready, x, weight.data.parts[0], weight.factors, c, offsets, ACTIVATIONS[activation]
+        )
+        return c if done == integer.DONE else None
     prepared = prepare_packed(dtype, x.shape, columns, get_num_threads(), narrow)
     return c if run(prepared, x, weight.bits, c, bias, ACTIVATIONS[activation]) else None
 
@@ -322,7 +344,21 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
         )
         multiply_packed(rows, panels, offsets, code, buffer, narrow)
     else:
-        assert weight.scales is not None
-        codes, scales = quantization.quantize_calibrated(rows, axis=0, name="x")
-        product_int8(codes, weight.data, scales, weight.scales, offsets, code, buffer)
+        _linear_int8(rows, weight, offsets, code, buffer)
     return output.take()
+
+
+def _linear_int8(x: Array, weight: PackedWeight, bias: Array, code: int, out: Array) -> None:
+    """Write a layer whose weight is int8 to `out`, each row of `x` (M, K) brought to int8 on the way."""
+    if not out.size:
+        return
+    assert weight.scales is not None
+    if len(weight.data.parts) > 1:
+        codes, scales = quantization.quantize_calibrated(x, axis=0, name="x")
+        scaled_product(codes, scales.astype(np.float64), weight.data, weight.scales, bias, code, out)
+        return
+    prepared = integer.prepare(x.dtype, out.dtype, x.shape, weight.shape[1], get_num_threads())
+    done = integer.run(prepared, x, weight.data.parts[0], weight.factors, out, bias, code)
+    if done == integer.NOT_FINITE:
+        raise not_finite("x", x)
+    assert done == integer.DONE

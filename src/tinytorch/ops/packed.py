@@ -1,8 +1,18 @@
 """Weights laid out ahead as the micro-kernel reads them: panels, each NR columns wide and contiguous."""
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from tinytorch.ops.plan import packing
-from tinytorch.runtime.arrays import Array, DType, compute_dtype, contiguous, empty
+from tinytorch.runtime.arrays import INT8, INT32, Array, DType, compute_dtype, contiguous, empty
+from tinytorch.simd.build import library
+from tinytorch.simd.integer import integer_kernels
 from tinytorch.simd.target import chosen, tile
+
+#: Rows of int8 panels: the longest sum that fits in an int32 whatever the codes and the zero point, 255 * 128
+#: * K < 2^31, in whole vectors.
+LONGEST_PART = (2**31 - 1) // (255 * 128) // 64 * 64
 
 
 def panel_width(dtype: DType) -> int:
@@ -31,3 +41,55 @@ def unpack(panels: Array, shape: tuple[int, int]) -> Array:
         return empty(shape, panels.dtype)
     parts = panels.reshape(len(panels), inner, -1).transpose(1, 0, 2)
     return parts.reshape(inner, -1)[:, :columns]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows of an int8 matrix in panels of groups (`simd.integer`), and the sum of each column of them."""
+
+    columns: int
+    panels: Array  # (panels, bytes of one) int8
+    sums: Array  # (panels * NR,) int32
+
+
+@dataclass(frozen=True, eq=False)
+class PackedIntegers:
+    """An int8 matrix laid out for `ops.integer`, in parts whose sums fit in an int32: nearly always one."""
+
+    shape: tuple[int, int]
+    parts: tuple[Part, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return sum(part.panels.nbytes + part.sums.nbytes for part in self.parts)
+
+    def unpacked(self) -> Array:
+        """Return the (K, N) matrix that it was made of."""
+        width, group = tile(chosen(), INT32)[1], chosen().group
+        rows = []
+        for part in self.parts:
+            groups = part.panels.shape[1] // (width * group)
+            turned = part.panels.reshape(len(part.panels), groups, width, group).transpose(1, 3, 0, 2)
+            rows.append(turned.reshape(groups * group, len(part.panels) * width))
+        return np.concatenate(rows)[: self.shape[0], : self.shape[1]]
+
+
+def pack_integers(codes: Array) -> PackedIntegers:
+    """Lay a (K, N) int8 matrix out for `ops.integer`."""
+    source = contiguous(codes, INT8)
+    parts = [_part(source[k : k + LONGEST_PART]) for k in range(0, max(len(source), 1), LONGEST_PART)]
+    return PackedIntegers((codes.shape[0], codes.shape[1]), tuple(parts))
+
+
+def _part(codes: Array) -> Part:
+    (inner, columns), target = codes.shape, chosen()
+    width = tile(target, INT32)[1]
+    count, size = -(-columns // width), -(-inner // target.group) * target.group * width
+    part = Part(columns, empty((count, size), INT8), empty((count * width,), INT32))
+    if count:
+        library(integer_kernels, INT32).call(
+            *("panels", inner, columns, codes.ctypes.data, codes.strides[0]),
+            *(part.panels.ctypes.data, size, part.sums.ctypes.data),
+        )
+    return part

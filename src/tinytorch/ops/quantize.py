@@ -173,9 +173,15 @@ def quantized(
             threads=threads,
         )
     if bad.any():
-        raise ValueError(f"{name} holds {int(bad.sum())} values that are NaN or infinite; int8 has neither")
+        raise not_finite(name, x)
     fitting = _fitting(x, axis, points) if saturated.any() else 0.0
     return Quantized(codes, scales, factors, int(saturated.sum()), fitting)
+
+
+def not_finite(name: str, x: Array) -> ValueError:
+    """Return the error for an array that holds NaN or infinity."""
+    count = x.size - np.count_nonzero(np.isfinite(x))
+    return ValueError(f"{name} holds {count} values that are NaN or infinite; int8 has neither")
 
 
 def _extremes(x: Array, axis: int | None) -> tuple[Array, Array]:

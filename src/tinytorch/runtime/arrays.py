@@ -19,7 +19,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 DType: TypeAlias = np.dtype[Any]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-INT8, INT64 = np.dtype(np.int8), np.dtype(np.int64)
+INT8, INT16, INT32, INT64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
+UINT8 = np.dtype(np.uint8)
 FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
 HALVES = (FLOAT16, BFLOAT16)
 FLOATS = (FLOAT32, FLOAT64, *HALVES)

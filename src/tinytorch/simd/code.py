@@ -18,7 +18,19 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, HALVES, INT64, DType
+from tinytorch.runtime.arrays import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    HALVES,
+    INT8,
+    INT16,
+    INT32,
+    INT64,
+    UINT8,
+    DType,
+)
 from tinytorch.simd.target import Target
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -39,8 +51,14 @@ class _BFloat(ir.Type):
 
 
 #: Half types are moved as the bits they are, and widened to compute: `Vectors.load_from`.
-_SCALARS = {FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), INT64: _I64, FLOAT16: _I16, BFLOAT16: _I16}
-_NAMES = {FLOAT32: "f32", FLOAT64: "f64", INT64: "i64", FLOAT16: "i16", BFLOAT16: "i16"}
+_SCALARS = {
+    **{FLOAT32: ir.FloatType(), FLOAT64: ir.DoubleType(), FLOAT16: _I16, BFLOAT16: _I16},
+    **{INT8: _I8, UINT8: _I8, INT16: _I16, INT32: _I32, INT64: _I64},
+}
+_NAMES = {
+    **{FLOAT32: "f32", FLOAT64: "f64", FLOAT16: "i16", BFLOAT16: "i16"},
+    **{INT8: "i8", UINT8: "i8", INT16: "i16", INT32: "i32", INT64: "i64"},
+}
 #: Bits of the fraction, and the pattern of 1.0.
 _FRACTION = {FLOAT32: (23, 0x3F800000), FLOAT64: (52, 0x3FF0000000000000)}
 
@@ -283,13 +301,91 @@ class Vectors:
         return Value(self.code, builder.bitcast((low | (high << 16)).ir, self.type))
 
     def widen(self, value: Value) -> list[Value]:
-        """Return floats as float64, in as many vectors as they then take."""
+        """Return numbers as float64, in as many vectors as they then take."""
         if self.dtype == FLOAT64:
             return [value]
         half = self.lanes // 2
         kind = ir.VectorType(_SCALARS[FLOAT64], half)
         parts = [self.shuffle(value, value, list(range(k, k + half))) for k in (0, half)]
-        return [Value(self.code, self.code.builder.fpext(part.ir, kind)) for part in parts]
+        widen = self.code.builder.fpext if self.floating else self.code.builder.sitofp
+        return [Value(self.code, widen(part.ir, kind)) for part in parts]
+
+    def narrow(self, parts: list[Value]) -> Value:
+        """Return a vector of float32 of two vectors of float64, rounded; of one of this dtype itself."""
+        if self.dtype == FLOAT64:
+            return parts[0]
+        kind = ir.VectorType(self.scalar, self.lanes // 2)
+        low, high = (Value(self.code, self.code.builder.fptrunc(part.ir, kind)) for part in parts)
+        return self.shuffle(low, high, list(range(self.lanes)))
+
+    def to_integers(self, value: Value, kind: "Vectors") -> Value:
+        """Return whole numbers that an integer type holds as vectors of it, of as many lanes."""
+        builder = self.code.builder
+        whole = builder.fptosi(value.ir, ir.VectorType(_I32, self.lanes))
+        return Value(self.code, builder.trunc(whole, kind.type))
+
+    def extend(self, value: Value, kind: "Vectors") -> Value:
+        """Return integers with their sign in a wider type, of as many lanes."""
+        return Value(self.code, self.code.builder.sext(value.ir, kind.type))
+
+    def load_groups(self, address: Value) -> Value:
+        """Load the integers of a packed B that `dot_groups` takes: for each int32 lane a group of int8."""
+        group = self.code.target.group
+        packed = self.code.vectors(INT8, group * self.lanes)
+        value = packed.load(address)
+        return value if group == 4 else packed.extend(value, self.code.vectors(INT16, group * self.lanes))
+
+    def dot_groups(self, a: Value, b: Value, c: Value) -> Value:
+        """Return c + the sum of a[g] * b[g] over a group, for each int32 lane: exact, modulo 2^32.
+
+        `a` are lanes of groups: four bytes where the target has an instruction for them (unsigned on x86),
+        else two int16, of which no sum of two products saturates; `b` is what `load_groups` gave.
+        """
+        code, builder, group = self.code, self.code.builder, self.code.target.group
+        instruction = self._dot_instruction()
+        if instruction:
+            x = builder.bitcast(a.ir, b.ir.type)
+            if group == 4:
+                return code.call(instruction, self.type, c.ir, x, b.ir)
+            return self.opaque(c + code.call(instruction, self.type, x, b.ir))
+        width = 32 // group
+        for g in range(group):
+            x, y = (value << (32 - width * (g + 1)) for value in (a, self.of_bits(b)))
+            c = c + self._upper(x, width, not code.target.offset) * self._upper(y, width, signed=True)
+        return c
+
+    def opaque(self, value: Value) -> Value:
+        """Return the same value as one that LLVM knows nothing of: an empty piece of assembly.
+
+        Integer sums may be added up in any order, and LLVM turns those of unrolled steps into trees, whose
+        parts then do not fit in the registers.
+        """
+        register = "v" if self.code.target.registers == 32 else "x"
+        kind = ir.FunctionType(self.type, [self.type])
+        return Value(
+            self.code, self.code.builder.asm(kind, "", f"={register},0", [value.ir], side_effect=False)
+        )
+
+    def _upper(self, value: Value, width: int, signed: bool) -> Value:
+        """Return the integers that the upper `width` bits of int32 lanes hold."""
+        builder, count = self.code.builder, self.code.constant(32 - width, self.type)
+        return Value(self.code, (builder.ashr if signed else builder.lshr)(value.ir, count))
+
+    def _dot_instruction(self) -> str:
+        """Return LLVM's name of the target's instruction for `dot_groups`, or an empty string."""
+        target, bits = self.code.target, 8 * self.bytes
+        if target.has("avx512vnni") or target.has("avxvnni"):
+            return f"llvm.x86.avx512.vpdpbusd.{bits}"
+        if target.has("dotprod"):
+            return "llvm.aarch64.neon.sdot.v4i32.v16i8"
+        if target.group == 2 and target.x86:
+            if bits == 512 and target.has("avx512bw"):
+                return "llvm.x86.avx512.pmaddw.d.512"
+            if bits == 256 and target.has("avx2"):
+                return "llvm.x86.avx2.pmadd.wd"
+            if bits == 128:
+                return "llvm.x86.sse2.pmadd.wd"
+        return ""
 
     def power_of_two(self, shifted: Value) -> Value:
         """Return 2^n for a number whose low bits hold n, by putting n where the exponent is."""
@@ -328,24 +424,80 @@ class Vectors:
 
     def total(self, parts: list["Variable"]) -> Value:
         """Return the sum of all lanes of several vectors: a number."""
-        together = parts[0].get()
-        for part in parts[1:]:
-            together = together + part.get()
-        return self.sum(together)
+        return self.reduce(parts, lambda a, b: a + b)
 
-    def sum(self, value: Value) -> Value:
-        """Return the sum of the lanes, halves added to halves: a number."""
+    def reduce(self, parts: list["Variable"], combine: Callable[[Value, Value], Value]) -> Value:
+        """Combine all lanes of several vectors to one number: vectors first, then halves with halves."""
+        value = parts[0].get()
+        for part in parts[1:]:
+            value = combine(value, part.get())
         lanes = self.lanes
         while lanes > 1:
             lanes //= 2
             upper = list(range(lanes, 2 * lanes)) + list(range(self.lanes - lanes))
-            value = value + self.shuffle(value, value, upper)
+            value = combine(value, self.shuffle(value, value, upper))
         return Value(self.code, self.code.builder.extract_element(value.ir, ir.Constant(_I32, 0)))
+
+    # Single numbers of the dtype
+
+    def number(self, number: float) -> Value:
+        """Return a number."""
+        return Value(self.code, ir.Constant(self.scalar, number))
+
+    def load_number(self, address: Value) -> Value:
+        """Load a number."""
+        pointer = self.code.pointer(address, self.scalar)
+        return Value(self.code, self.code.builder.load(pointer, align=self.dtype.itemsize))
 
     def store_number(self, number: Value, address: Value) -> None:
         """Store a single number."""
         pointer = self.code.pointer(address, self.scalar)
         self.code.builder.store(number.ir, pointer, align=self.dtype.itemsize)
+
+    def from_double(self, number: Value) -> Value:
+        """Return a float64 rounded to this float type."""
+        return (
+            number
+            if self.dtype == FLOAT64
+            else Value(self.code, self.code.builder.fptrunc(number.ir, self.scalar))
+        )
+
+    def to_double(self, number: Value) -> Value:
+        """Return a number of this float type as float64."""
+        wide = _SCALARS[FLOAT64]
+        return number if self.dtype == FLOAT64 else Value(self.code, self.code.builder.fpext(number.ir, wide))
+
+    def from_integer(self, number: Value) -> Value:
+        """Return an integer as a number of this float type."""
+        return Value(self.code, self.code.builder.sitofp(number.ir, self.scalar))
+
+    def to_integer(self, number: Value) -> Value:
+        """Return a whole number of this float type as an int32."""
+        return Value(self.code, self.code.builder.fptosi(number.ir, _I32))
+
+    def next_up(self, number: Value) -> Value:
+        """Return the next larger number after one of this float type that is not negative."""
+        builder, kind = self.code.builder, ir.IntType(8 * self.dtype.itemsize)
+        bits = builder.add(builder.bitcast(number.ir, kind), ir.Constant(kind, 1))
+        return Value(self.code, builder.bitcast(bits, self.scalar))
+
+    def interleave(self, first: Value, second: Value) -> Value:
+        """Return the lanes of two vectors in turn: a vector of twice as many."""
+        return self.shuffle(first, second, [lane for i in range(self.lanes) for lane in (i, self.lanes + i)])
+
+    def store_interleaved(self, lines: list[Value], address: Value) -> None:
+        """Store two or four vectors of bytes in turn: the first byte of each, then the second of each."""
+        if len(lines) == 2:
+            both = self.interleave(*lines)
+        else:
+            pairs = self.code.vectors(INT16, self.lanes)
+            halves = [self.interleave(*two) for two in (lines[:2], lines[2:])]
+            both = pairs.interleave(*(pairs.of_bits(half) for half in halves))
+        self.code.builder.store(both.ir, self.code.pointer(address, both.ir.type), align=1)
+
+    def of_bits(self, value: Value) -> Value:
+        """Return the vector of this type that the same bits are."""
+        return Value(self.code, self.code.builder.bitcast(value.ir, self.type))
 
 
 class Code:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tinytorch.runtime.arrays import DType
+from tinytorch.runtime.arrays import INT32, DType
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value
 from tinytorch.simd.target import Target
@@ -19,14 +19,21 @@ def peak_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
 
 
 def peak(code: Code, dtype: DType, turns: Value, memory: Value) -> None:
-    """Do `turns` rounds of one multiply-add for each accumulator, and store the sums, so that they count."""
+    """Do `turns` rounds of one multiply-add for each accumulator, and store the sums, so that they count.
+
+    Of int32 it is one of a group of int8 for each lane.
+    """
     V = code.vectors(dtype)
     place = code.address(memory)
     x, y = V.load(place), V.load(place + V.bytes)
+    groups = V.load_groups(place + V.bytes) if dtype == INT32 else y
     rest = place + 2 * V.bytes
     sums = [code.variable(V.load(rest + i * V.bytes)) for i in range(accumulators(code.target))]
     with code.loop(turns):
         for total in sums:
-            total.set(V.fma(total.get(), x, y))
+            if dtype == INT32:
+                total.set(V.dot_groups(V.opaque(x), groups, total.get()))  # or its product would be made once
+            else:
+                total.set(V.fma(total.get(), x, y))
     for i, total in enumerate(sums):
         V.store(total.get(), rest + i * V.bytes)

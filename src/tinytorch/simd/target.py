@@ -30,12 +30,22 @@ class Target:
     rows: int
     vectors: int
     bfloat16_dot: bool = False  # pairs of bfloat16 multiplied and added to float32
-    int8_dot: bool = False  # fours of int8 multiplied and added to int32
+    int8_dot: bool = False  # fours of int8 multiplied and added to int32, without saturation
     triple: str = ""  # "" is the machine that this runs on
 
     def lanes(self, dtype: DType) -> int:
         """Return how many numbers a vector holds."""
         return self.vector_bytes // dtype.itemsize
+
+    @property
+    def group(self) -> int:
+        """How many integers are multiplied and added to one int32 at a time: int8, or pairs of int16."""
+        return 4 if self.int8_dot else 2
+
+    @property
+    def offset(self) -> int:
+        """What is added to the int8 codes of A: x86 multiplies unsigned bytes by signed ones."""
+        return 128 if self.int8_dot and self.x86 else 0
 
     def has(self, feature: str) -> bool:
         """Say whether code for it may use a feature, by LLVM's name."""
@@ -47,6 +57,7 @@ class Target:
         return (self.triple or llvm.get_process_triple()).startswith(("x86_64", "i386", "i686"))
 
 
+_AVX2 = ("avx2", "fma", "f16c")
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c")
 #: Best first. Register tiles: with MR rows and NV vectors, one step of K loads NV vectors of B, broadcasts
 #: MR numbers of A and does MR * NV multiply-adds. MR * NV must cover the latency of a multiply-add (4 cycles
@@ -64,7 +75,11 @@ TARGETS = (
     ),
     Target("avx512-vnni", (*_AVX512, "avx512vnni"), ("avx512bf16",), 64, 32, True, True, 6, 4, int8_dot=True),
     Target("avx512", _AVX512, ("avx512bf16", "avx512vnni", "avxvnni"), 64, 32, True, True, 6, 4),
-    Target("avx2", ("avx2", "fma", "f16c"), ("avx512", "avx10", "evex512"), 32, 16, True, True, 6, 2),
+    Target(
+        *("avx2-vnni", (*_AVX2, "avxvnni"), ("avx512", "avx10", "evex512"), 32, 16, True, True, 6, 2),
+        int8_dot=True,
+    ),
+    Target("avx2", _AVX2, ("avx512", "avx10", "evex512", "avxvnni"), 32, 16, True, True, 6, 2),
     Target("neon-dot", ("neon", "dotprod"), ("sve", "sme"), 16, 32, True, True, 5, 4, int8_dot=True),
     Target("neon", ("neon",), ("sve", "sme", "dotprod", "i8mm", "bf16"), 16, 32, True, True, 5, 4),
     Target("generic", (), (), 16, 16, False, False, 4, 2),

@@ -1,0 +1,122 @@
+"""int8 products: exact on every target, for every way to multiply groups, and nothing touched outside."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from tests import integer_checks as checks
+from tests.engine_checks import Places, threads
+from tests.ops.test_engine import run_module
+from tinytorch import ops
+from tinytorch.ops import integer, packed
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64
+from tinytorch.simd.target import available, chosen
+
+both_floats = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+
+
+def test_exact():
+    checks.check_exact(Places())
+
+
+def test_blocks():
+    checks.check_blocks()
+
+
+def test_long_sums():
+    checks.check_long_sums()
+
+
+@both_floats
+def test_layers(dtype):
+    checks.check_layers(dtype, Places())
+
+
+@both_floats
+def test_zero_points_of_rows(dtype):
+    checks.check_whole_range(dtype)
+
+
+@both_floats
+def test_given_scales(dtype):
+    checks.check_given_scales(dtype)
+
+
+@both_floats
+def test_not_finite(dtype):
+    checks.check_not_finite(dtype)
+
+
+#: As it is, with groups of four bytes where the CPU has no instruction for them, and with long vectors.
+@pytest.mark.parametrize("mode", [[], ["fours"], ["wide"]], ids=str)
+@pytest.mark.parametrize("target", available(), ids=lambda target: target.name)
+def test_every_target(tmp_path, target, mode):
+    """Between pages that nobody may touch, where the system has them."""
+    expected = "wide" if mode == ["wide"] else target.name
+    if mode == ["wide"] and target != available()[0]:
+        pytest.skip("long vectors are cut up for the best target")
+    if mode == [] and target.int8_dot and target != chosen():
+        pytest.skip("the same instruction as the better target's")
+    found = run_module(tmp_path, "tests.integer_checks", *mode, TINYTORCH_TARGET=target.name)
+    assert found == expected
+
+
+def test_layer_is_the_same_on_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    weight = ops.pack_weight(rng.standard_normal((700, 300), np.float32), "int8")
+    for rows in (1, 5, 200):
+        x, results = rng.standard_normal((rows, 700), np.float32), []
+        for count in (1, 2, 3):
+            with threads(count):
+                results.append(ops.linear(x, weight, activation="gelu"))
+        assert np.array_equal(results[0], results[1])
+        assert np.array_equal(results[0], results[2])
+
+
+def test_layer_longer_than_an_int32_holds():
+    rng, inner = np.random.default_rng(1), packed.LONGEST_PART + 70
+    x, weight = rng.standard_normal((3, inner), np.float32), rng.standard_normal((inner, 5), np.float32)
+    bias = np.ones(5, np.float32)
+    result = ops.linear(x, ops.pack_weight(weight, "int8"), bias, "tanh")
+    packed_weight = ops.pack_weight(weight, "int8")
+    scales = (np.abs(x).max(axis=1) / np.float32(127))[:, None]
+    total = checks.exact_product(checks.reference_codes(x, scales), packed_weight.unpacked())
+    exact = np.tanh(total * scales.astype(np.float64) * packed_weight.scales + 1)
+    assert np.allclose(result, exact, rtol=1e-5, atol=1e-6)
+
+
+def test_a_pickle_is_laid_out_for_the_target_that_reads_it(tmp_path):
+    weight = np.random.default_rng(2).standard_normal((37, 21)).astype(np.float32)
+    whole = ops.pack_weight(weight, "int8")
+    state = whole.__getstate__()
+    assert state["data"].dtype == np.int8
+    assert state["data"].shape == weight.shape
+    again = pickle.loads(pickle.dumps(whole))
+    assert np.array_equal(again.unpacked(), whole.unpacked())
+    assert again.nbytes == whole.nbytes
+
+
+def test_arrays_that_do_not_fit_a_plan_are_left_alone():
+    part = packed.pack_integers(np.ones((8, 4), np.int8)).parts[0]
+    x, out, none = np.ones((3, 8), np.float32), np.full((3, 4), 7, np.float32), np.empty(0, np.float32)
+    ones, prepared = integer.padded(np.ones(4)), integer.prepare(FLOAT32, FLOAT32, (3, 8), 4, 1)
+    memory = np.full(40, 7, np.float32)
+    across, inside = memory[:24].reshape(3, 8), memory[20:32].reshape(3, 4)
+    for given, target, bias in (
+        (np.ones((3, 16), np.float32)[:, ::2], out, none),
+        (np.ones((2, 8), np.float32), out, none),
+        (x, np.full((4, 3), 7, np.float32).T, none),
+        (x, out, np.ones(3, np.float32)),
+        (x, out, np.ones(8, np.float32)[::2]),
+        (across, inside, none),
+    ):
+        assert integer.run(prepared, given, part, ones, target, bias) == integer.UNFIT
+        assert np.all(target == 7)
+
+
+@pytest.mark.skipif(os.environ.get("TINYTORCH_TARGET") == "generic", reason="asks what the best target is")
+def test_the_target_s_instruction_is_used():
+    """Bytes in fours where the CPU multiplies them, else pairs of int16."""
+    assert chosen().group == (4 if chosen().int8_dot else 2)
