@@ -312,14 +312,13 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     if type(c) is not ndarray or c.dtype is not dtype or c.ndim != 2 or not c.flags.writeable:
         return None
     if to_int8:
-        ready, none = integer.prepare(dtype, dtype, x.shape, columns, get_num_threads()), _NO_BIAS[dtype]
-        offsets = none if bias is None else bias
-        done = integer.run(
-            ready, x, weight.data.parts[0], weight.factors, c, offsets, ACTIVATIONS[activation]
-        )
-        return c if done == integer.DONE else None
-    prepared = prepare_packed(dtype, x.shape, columns, get_num_threads(), narrow)
-    return c if run(prepared, x, weight.bits, c, bias, ACTIVATIONS[activation]) else None
+        ready = integer.prepare(dtype, dtype, x.shape, columns, get_num_threads())
+        rest = c, _NO_BIAS[dtype] if bias is None else bias, ACTIVATIONS[activation]
+        done = integer.run(ready, x, weight.data.parts[0], weight.factors, *rest) == integer.DONE
+    else:
+        prepared = prepare_packed(dtype, x.shape, columns, get_num_threads(), narrow)
+        done = run(prepared, x, weight.bits, c, bias, ACTIVATIONS[activation])
+    return c if done else None
 
 
 def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int, out: Any) -> Array:
