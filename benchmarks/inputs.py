@@ -12,7 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from benchmarks.suites import Case, Shape
+from benchmarks.suites import LAYER, Case, Shape
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -55,7 +55,7 @@ def draw(case: Case) -> Arrays:
         return Arrays(a, None, None, empty(a.shape, a.dtype))
     rows, inner, columns = case.shape
     a, b = _draw(0, (rows, inner), case.dtype), _weights((inner, columns), case.dtype)
-    bias = _draw(2, (columns,), case.dtype) if case.operation == "linear" else None
+    bias = _draw(2, (columns,), case.dtype) if case.operation in LAYER else None
     return Arrays(a, b, bias, empty((rows, columns), a.dtype))
 
 
@@ -93,14 +93,29 @@ def expected(case: Case) -> tuple[Array, Array]:
         exact = np.maximum(sample(arrays.a), 0)
         return exact, np.zeros(exact.shape)
     a, b = arrays.operands()
+    step = 2 * float(np.abs(a).max()) / 127  # of a coarse quantization: 7 bits, one scale for all rows
     a, b = a[_places(len(a), _SAMPLED_ROWS)], b[:, _places(b.shape[1], _SAMPLED_COLUMNS)]
     if arrays.bias is not None:  # one more term of the sum
         a = np.concatenate((a, np.ones((len(a), 1), a.dtype)), axis=1)
         b = np.concatenate((b, arrays.bias[None, _places(arrays.bias.size, _SAMPLED_COLUMNS)]), axis=0)
     exact = a.astype(np.float64) @ b.astype(np.float64)
-    if case.operation == "linear":
+    if case.operation in LAYER:
         exact = np.maximum(exact, 0)
+    if case.operation == "int8":
+        return exact, _int8_bound(a[:, :-1], b[:-1], step)
     return exact, product_bound(a, b, DTYPES[case.dtype], a.shape[1])
+
+
+def _int8_bound(x: Array, weight: Array, step: float) -> Array:
+    """Return the error allowed to a product in int8: half a step of each number, times what it meets.
+
+    `step` is that of x; a weight has one scale for each column, which saturates nothing. It is the worst that
+    can happen: errors of this size in all numbers, all of one sign.
+    """
+    x, weight = (np.abs(array.astype(np.float64)) for array in (x, weight))
+    steps = np.broadcast_to(weight.max(axis=0) / 127, weight.shape)
+    bound: Array = x @ steps / 2 + (step / 2 * (weight + steps / 2)).sum(axis=0)
+    return bound * (1 + 1e-5) + 1e-5
 
 
 def copied(case: Case) -> Array:

@@ -24,6 +24,8 @@ LAYERS = (
     (4096, 11008),
 )
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+#: Operations that are a dense layer: relu(x @ W + b).
+LAYER = ("linear", "int8")
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
 
 
@@ -31,7 +33,7 @@ BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
 class Case:
     """One thing to time."""
 
-    operation: str  # product; fresh: a product without out=; linear: with bias and ReLU; relu
+    operation: str  # product; fresh: a product without out=; linear: with bias and ReLU; int8: the same; relu
     dtype: str
     shape: Shape
 
@@ -46,7 +48,7 @@ class Case:
         if self.operation == "relu":
             return math.prod(self.shape)
         rows, inner, columns = self.shape
-        return 2 * rows * columns * (inner + (self.operation == "linear"))
+        return 2 * rows * columns * (inner + (self.operation in LAYER))
 
     @property
     def bytes(self) -> int:
@@ -153,6 +155,14 @@ SUITES: dict[str, Suite] = _suites(
         shapes=squares(256, 512, 1024, 2048, 4096) + inference((1, 8, 128), ((768, 3072), (4096, 4096))),
         quick=squares(256, 1024) + inference((1, 8, 128), ((768, 3072),)),
         peers=("torch", "numkong"),
+    ),
+    Suite(
+        "int8",
+        "dense layer in int8, float32 in and out: relu(x @ W + b), weights int8, x quantized in the call",
+        *("int8", "float32", "GOP/s"),
+        shapes=squares(256, 512, 1024, 2048) + inference(ROWS, LAYERS),
+        quick=squares(512) + inference((1, 8, 128), ((384, 384), (768, 3072))),
+        peers=("torch", "onnxruntime", "openvino"),
     ),
     Suite(
         "relu",

@@ -16,8 +16,10 @@ import numpy as np
 from tests import engine_checks
 from tests.engine_checks import GuardedPlaces, Places, set_targets, threads, widen_vectors
 from tests.memory import Pages
+from tinytorch import ops
 from tinytorch.ops import integer, packed
 from tinytorch.ops.quantize import reference_codes
+from tinytorch.ops.registry import product_bound, rounding
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT32, Array, DType
 from tinytorch.simd import target as target_module
 from tinytorch.simd.activation import ACTIVATIONS
@@ -197,6 +199,63 @@ def check_not_finite(dtype: DType) -> None:
         assert np.all(out == 7)
 
 
+def check_weight_only(dtype: DType, places: Places) -> None:
+    """Floats by int8: the sum in the dtype of the floats, scaled and finished."""
+    rng = np.random.default_rng(5)
+    rows, width = tile(chosen(), dtype)
+    kinds = itertools.cycle((None, "relu"))
+    shapes = [(m, 9, n) for m in (1, 2, 3, rows + 1, 17) for n in range(2 * width + 2)]
+    shapes += [(m, k, width + 1) for m in (0, 1, 4) for k in range(20)]
+    for number, (m, k, n) in enumerate([*shapes, (1, 300, 5 * width), (40, 300, 3 * width + 1)]):
+        engine_checks.doing("weight only", dtype, m, k, n)
+        weight = ops.pack_weight(rng.standard_normal((k, n)).astype(np.float32), "int8", weight_only=True)
+        weight = replace(weight, data=places.put("panels", weight.data))
+        x = places.put("x", rng.standard_normal((m, k)).astype(dtype))
+        bias, activation = rng.standard_normal(n).astype(dtype) if number % 3 else None, next(kinds)
+        out = places.put("out", np.full((m, n), np.nan, dtype), "rows apart", writeable=True)
+        assert ops.linear(x, weight, bias, activation, out=out) is out
+        plain, scales = weight.unpacked().astype(dtype), weight.scales.astype(np.float64)
+        offset = 0 if bias is None else bias.astype(np.float64)
+        exact = (x.astype(np.float64) @ plain) * scales + offset
+        bound = product_bound(x, plain, dtype, k + 1) * scales + 3 * rounding(
+            np.abs(exact) + np.abs(offset), dtype
+        )
+        engine_checks.expect(
+            out, np.maximum(exact, 0) if activation else exact, bound, "weight only", m, k, n
+        )
+        places.look()
+
+
+def check_int4(group_size: int, places: Places) -> None:
+    """Floats by 4-bit codes: few rows as they come, many by way of floats."""
+    rng = np.random.default_rng(6)
+    width, kinds = tile(chosen(), FLOAT32)[1], itertools.cycle((None, "relu"))
+    shapes = [(m, 40, n) for m in (1, 2, 3) for n in range(2 * width + 2)]
+    shapes += [(m, k, width + 1) for m in (0, 1, 16, 17) for k in (0, 1, group_size, 2 * group_size + 5)]
+    for number, (m, k, n) in enumerate([*shapes, (1, 300, 20 * width), (40, 300, 3 * width + 1)]):
+        engine_checks.doing("int4", group_size, m, k, n)
+        weight = ops.pack_weight(rng.standard_normal((k, n)), "int4", group_size=group_size)
+        panels, scales = places.put("panels", weight.data.panels), places.put("scales", weight.data.scales)
+        weight = replace(weight, data=replace(weight.data, panels=panels, scales=scales))
+        bias, activation = rng.standard_normal(n) if number % 3 else None, next(kinds)
+        for dtype in (FLOAT32, FLOAT64):
+            x, offset = (
+                rng.standard_normal((m, k)).astype(dtype),
+                None if bias is None else bias.astype(dtype),
+            )
+            out = places.put("out", np.full((m, n), np.nan, dtype), "rows apart", writeable=True)
+            assert ops.linear(x, weight, offset, activation, out=out) is out
+            plain, moved = weight.data.values(), 0 if offset is None else offset.astype(np.float64)
+            exact = x.astype(np.float64) @ plain + moved
+            # The sum is one of codes from 0 to 15, from which that of eights is taken away.
+            steps = np.repeat(weight.data.codes()[1].astype(np.float64), group_size, axis=0)[:k]
+            bound = product_bound(x, 23 * steps, dtype, k + 2)
+            bound = bound + 3 * rounding(np.abs(exact) + np.abs(moved), dtype)
+            expected = np.maximum(exact, 0) if activation else exact
+            engine_checks.expect(out, expected, bound, "int4", group_size, m, k, n, dtype)
+            places.look()
+
+
 def check_all(guarded: bool = False) -> None:
     """Run every check."""
     kinds = [GuardedPlaces(at_end) for at_end in (True, False)] if guarded else [Places()]
@@ -205,6 +264,8 @@ def check_all(guarded: bool = False) -> None:
             check_exact(places)
             for dtype in (FLOAT32, FLOAT64):
                 check_layers(dtype, places)
+                check_weight_only(dtype, places)
+            check_int4(32, places)
     check_blocks()
     check_long_sums()
     for dtype in (FLOAT32, FLOAT64):

@@ -1,11 +1,13 @@
 """ONNX Runtime: a model of one or two nodes, its inputs and output bound so that nothing is copied.
 
 In the product both operands are inputs; in the dense layer weight and bias are initializers, which the
-runtime packs when the session is made.
+runtime packs when the session is made. The layer in int8 is the graph that its own dynamic quantization
+writes and its optimizer fuses.
 """
 
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -28,7 +30,7 @@ def start(threads: int) -> None:
 
 def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
     """Return the call of a session for this case."""
-    if case.dtype not in _TYPES or case.operation not in ("product", "linear"):
+    if case.dtype not in _TYPES or case.operation not in ("product", "linear", "int8"):
         raise not_offered(case.operation, case.dtype)
     if case.operation == "product":
         a, b = arrays.operands()
@@ -36,7 +38,7 @@ def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
         inputs = {"a": a, "b": b}
     else:
         x, weight, bias = arrays.layer()
-        session = _layer(weight, bias)
+        session = (_layer if case.operation == "linear" else _int8_layer)(weight, bias)
         inputs = {"x": x}
     binding = session.io_binding()
     for name, array in inputs.items():
@@ -60,8 +62,24 @@ def _make_layer(weight: Array, bias: Array) -> Any:
     return _session(weight.dtype.name, nodes, {"x": ["rows", weight.shape[0]]}, constants)
 
 
+def _make_int8_layer(weight: Array, bias: Array) -> Any:
+    scales = (np.abs(weight).max(axis=0) / 127).astype(np.float32)
+    codes = np.rint(weight / scales).astype(np.int8)
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["codes", "scale", "zero"]),
+        helper.make_node("MatMulInteger", ["codes", "weight", "zero"], ["integers"]),
+        helper.make_node("Cast", ["integers"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["scale", "scales"], ["both"]),
+        helper.make_node("Mul", ["floats", "both"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "bias"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["out"]),
+    ]
+    constants = {"weight": codes, "scales": scales, "bias": bias}
+    return _session("float32", nodes, {"x": ["rows", weight.shape[0]]}, constants)
+
+
 # To write and read a model with a large weight takes seconds.
-_layer = Kept(_make_layer)
+_layer, _int8_layer = Kept(_make_layer), Kept(_make_int8_layer)
 
 
 def _session(dtype: str, nodes: list[Any], inputs: dict[str, list[Any]], constants: dict[str, Array]) -> Any:

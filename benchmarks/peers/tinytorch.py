@@ -12,7 +12,7 @@ from tinytorch import ops
 from tinytorch.ops.onepass import copy_pass
 from tinytorch.runtime.threads import set_num_threads
 
-_pack = Kept(ops.pack_weight)
+_pack, _pack_int8 = Kept(ops.pack_weight), Kept(lambda weight: ops.pack_weight(weight, "int8"))
 
 
 def start(threads: int) -> None:
@@ -41,6 +41,10 @@ def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
             x, weight, bias = arrays.layer()
             packed = _pack(weight)
             return {"tinytorch": Contender(lambda: ops.linear(x, packed, bias, activation="relu", out=out))}
+        case "int8":
+            x, weight, bias = arrays.layer()
+            small = _pack_int8(weight)
+            return {"tinytorch": Contender(lambda: ops.linear(x, small, bias, activation="relu", out=out))}
         case "relu":
             x, copy = arrays.a, copy_pass[arrays.a.dtype, 1]
             return {

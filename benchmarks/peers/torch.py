@@ -1,7 +1,10 @@
 """torch: its products are MKL's or oneDNN's, its dense layer also oneDNN's with bias and ReLU fused.
 
-The fused one is what torch's compiler (inductor) calls for a frozen model; it packs the weight ahead.
+The fused one is what torch's compiler (inductor) calls for a frozen model; it packs the weight ahead. The
+layer in int8 is what `quantize_dynamic` makes, with a scale for each output.
 """
+
+import warnings
 
 import torch
 from torch.nn import functional
@@ -29,6 +32,9 @@ def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
             return {"torch": Contender(lambda: torch.mm(a, b), returns=True)}
         case "linear":
             return _layer(arrays)
+        case "int8":
+            layer = _quantize(*arrays.layer()[1:])
+            return {"torch": Contender(lambda: layer(a), returns=True)}
         case "relu":
             return {
                 "torch": Contender(lambda: torch.clamp_min(a, 0, out=out)),
@@ -53,6 +59,19 @@ def _layer(arrays: Arrays) -> dict[str, Contender]:
     return contenders
 
 
+def _quantize_layer(weight: Array, bias: Array) -> torch.nn.Module:
+    layer = torch.nn.Linear(*weight.shape)
+    layer.weight.data = torch.from_numpy(weight.T.copy())
+    layer.bias.data = torch.from_numpy(bias)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.ao is to be replaced by a package of its own
+        return torch.ao.quantization.quantize_dynamic(
+            torch.nn.Sequential(layer, torch.nn.ReLU()),
+            {torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig},
+        )
+
+
+_quantize = Kept(_quantize_layer)
 # As torch.nn.Linear keeps it.
 _transpose = Kept(lambda weight: torch.from_numpy(weight).T.contiguous())
 

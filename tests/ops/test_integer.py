@@ -10,8 +10,9 @@ from tests.engine_checks import Places, threads
 from tests.ops.test_engine import run_module
 from tinytorch import ops
 from tinytorch.ops import integer, packed
+from tinytorch.ops.nibbles import GROUPS
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64
-from tinytorch.simd.target import available
+from tinytorch.simd.target import available, chosen
 
 both_floats = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
 
@@ -31,6 +32,11 @@ def test_long_sums():
 @both_floats
 def test_layers(dtype):
     checks.check_layers(dtype, Places())
+
+
+@both_floats
+def test_weight_only(dtype):
+    checks.check_weight_only(dtype, Places())
 
 
 @both_floats
@@ -93,6 +99,61 @@ def test_a_pickle_holds_codes_that_any_target_lays_out():
     again = pickle.loads(pickle.dumps(whole))
     assert np.array_equal(again.unpacked(), whole.unpacked())
     assert again.nbytes == whole.nbytes
+
+
+def test_a_weight_only_pickle_of_another_target():
+    weight = np.random.default_rng(2).standard_normal((37, 21)).astype(np.float32)
+    whole = ops.pack_weight(weight, "int8", weight_only=True)
+    state = whole.__getstate__()
+    other = np.zeros((37, 24), np.int8)  # panels of three columns
+    other[:, :21] = whole.unpacked()
+    state["data"] = np.ascontiguousarray(other.reshape(37, 8, 3).transpose(1, 0, 2)).reshape(8, 111)
+    again = ops.PackedWeight.__new__(ops.PackedWeight)
+    again.__setstate__(state)
+    assert np.array_equal(again.data, whole.data)
+    assert again.weight_only
+
+
+@pytest.mark.parametrize("group_size", GROUPS)
+def test_int4(group_size):
+    checks.check_int4(group_size, Places())
+
+
+def test_int4_weights_are_values():
+    weight = np.random.default_rng(3).standard_normal((100, 21)).astype(np.float32)
+    whole = ops.pack_weight(weight, "int4", group_size=64)
+    again = pickle.loads(pickle.dumps(whole))
+    for part, other in zip(whole.data.arrays, again.data.arrays, strict=True):
+        assert np.array_equal(part.view(np.uint8), other.view(np.uint8))
+        with pytest.raises(ValueError, match="read-only"):
+            part[...] = 0
+    assert whole.nbytes == 2 * 64 * 32 // 2 + 2 * 2 * 32 if chosen().vector_bytes == 32 else whole.nbytes
+    assert "int4" in repr(whole)
+    for bad in (0, 33, "32", None):
+        with pytest.raises(ValueError, match="group_size"):
+            ops.pack_weight(weight, "int4", group_size=bad)
+    with pytest.raises(ValueError, match="int4 has neither"):
+        ops.pack_weight(np.full((3, 2), np.nan), "int4")
+
+
+def test_int4_codes_are_nearest():
+    """No weight is further from its code than half a step, which is that of its group alone."""
+    weight = np.random.default_rng(4).standard_normal((300, 9)).astype(np.float32)
+    weight[64:96] *= 1000
+    weight[96:128] = 0
+    packed_weight = ops.pack_weight(weight, "int4", group_size=32).data
+    codes, scales = packed_weight.codes()
+    steps = np.repeat(scales.astype(np.float32), 32, axis=0)[:300]
+    assert codes.min() >= -8
+    assert codes.max() <= 7
+    assert np.all(np.abs(packed_weight.values() - weight) <= steps * 0.5 * (1 + 2**-6))
+    largest = np.abs(np.concatenate((weight, np.zeros((20, 9))))).reshape(10, 32, 9).max(axis=1)
+    assert np.allclose(scales.astype(np.float32), np.where(largest > 0, largest / 7, 1), rtol=2**-8)
+
+
+def test_weight_only_is_for_int8():
+    with pytest.raises(ValueError, match="weight_only"):
+        ops.pack_weight(np.ones((3, 2), np.float32), weight_only=True)
 
 
 def test_arrays_that_do_not_fit_a_plan_are_left_alone():

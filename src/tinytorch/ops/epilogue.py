@@ -37,14 +37,15 @@ def activation_code(activation: Any, dtype: DType) -> int:
 def _finish(tile, thread, x, out, kernel, flags):
     start = tile * _BLOCK
     count = min(_BLOCK, x.size - start)
-    call_kernel(kernel, (1, count, address(x[start:]), 0, address(out[start:]), 0, 0, flags))
+    call_kernel(kernel, (1, count, address(x[start:]), 0, address(out[start:]), 0, 0, 0, flags))
 
 
-@tile_kernel(lambda T: (T[:, ::1], T[::1], types.int64, types.int64))
-def _finish_rows(tile, thread, c, bias, kernel, flags):
-    row = address(c[tile:])
+@tile_kernel(lambda T: (types.Array(T, 2, "A"), T[::1], T[::1], types.int64, types.int64))
+def _finish_rows(tile, thread, c, factors, bias, kernel, flags):
+    row = address(c) + tile * c.strides[0]
+    scale = address(factors) if factors.size else 0
     offsets = address(bias) if bias.size else 0
-    call_kernel(kernel, (1, c.shape[1], row, 0, row, 0, offsets, flags))
+    call_kernel(kernel, (1, c.shape[1], row, 0, row, 0, scale, offsets, flags))
 
 
 def apply(name: str, x: Array) -> Array:
@@ -59,8 +60,11 @@ def apply(name: str, x: Array) -> Array:
     return convert(result.reshape(x.shape), x.dtype)
 
 
-def finish_rows(c: Array, bias: Array, activation: int) -> None:
-    """Replace the rows of `c` (M, N) by activation(row + bias); `bias` (N,) may be empty."""
+def finish_rows(c: Array, factors: Array, bias: Array, activation: int) -> None:
+    """Replace the rows of `c` (M, N) by activation(row * factors + bias), both (N,) or empty.
+
+    Rows are contiguous.
+    """
     kernel = kernels(c.dtype)["finish"]
     threads = threads_for(c.size, _SERIAL, len(c))
-    _finish_rows[c.dtype](len(c), c, bias, kernel, activation << ACTIVATION_SHIFT, threads=threads)
+    _finish_rows[c.dtype](len(c), c, factors, bias, kernel, activation << ACTIVATION_SHIFT, threads=threads)

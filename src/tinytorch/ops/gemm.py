@@ -168,7 +168,7 @@ def streamed(p, rows, columns, a, b, c, bias, flags, memory):
         call_kernel(kernel, (rows, columns, left, a_row, b + k * p.b_row, p.b_row, sums, line, told))
         k += p.depth if whole else 1
     if sums != c or bias != 0 or flags != 0:
-        call_kernel(p.finish, (rows, columns, sums, line, c, p.c_row, bias, flags))
+        call_kernel(p.finish, (rows, columns, sums, line, c, p.c_row, 0, bias, flags))
 
 
 @device_function
@@ -195,7 +195,7 @@ def dotted(p, rows, columns, a, b, c, bias, flags, memory):
         for i in range(rows):
             call_kernel(p.dots, (columns, p.inner, a + i * p.a_row, b, step, c + i * p.c_row))
     if bias != 0 or flags != 0:
-        call_kernel(p.finish, (rows, columns, c, p.c_row, c, p.c_row, bias, flags))
+        call_kernel(p.finish, (rows, columns, c, p.c_row, c, p.c_row, 0, bias, flags))
 
 
 def run_tile(tile, thread, p, w):

@@ -283,7 +283,8 @@ def scaled_product(
     total = integer_product(codes, weight, zero_point) * scales[:, None] * factors
     out[...] = total + bias.astype(np.float64) if bias.size else total
     if activation != NONE:
-        finish_rows(out, or_empty(None, out.dtype), activation)
+        none = or_empty(None, out.dtype)
+        finish_rows(out, none, none, activation)
 
 
 def padded(factors: Array) -> Array:

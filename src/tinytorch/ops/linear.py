@@ -15,10 +15,17 @@ from numpy import ndarray
 
 from tinytorch.ops import integer
 from tinytorch.ops import quantize as quantization
-from tinytorch.ops.epilogue import activation_code
+from tinytorch.ops.epilogue import activation_code, finish_rows
 from tinytorch.ops.integer import padded, scaled_product
 from tinytorch.ops.matmul import loops
-from tinytorch.ops.packed import pack, pack_integers, panel_width, unpack
+from tinytorch.ops.nibbles import (
+    GROUPS,
+    PackedNibbles,
+    multiply_nibbles,
+    pack_nibbles,
+    quantize_groups,
+)
+from tinytorch.ops.packed import pack, pack_codes, pack_integers, panel_width, unpack
 from tinytorch.ops.plan import in_pairs, prepare_packed
 from tinytorch.ops.product import multiply_packed, product, run
 from tinytorch.ops.quantize import not_finite
@@ -28,6 +35,7 @@ from tinytorch.runtime.arrays import (
     FLOAT64,
     FLOATS,
     HALVES,
+    INT4,
     INT8,
     SUPPORTED,
     Array,
@@ -46,9 +54,9 @@ from tinytorch.runtime.arrays import (
 from tinytorch.runtime.building import lazy
 from tinytorch.runtime.output import Output
 from tinytorch.runtime.threads import get_num_threads
-from tinytorch.simd.activation import ACTIVATIONS, RELU
+from tinytorch.simd.activation import ACTIVATIONS, NONE, RELU
 
-_PACKABLE = (*FLOATS, INT8)
+_PACKABLE = (*FLOATS, INT8, INT4)
 _NO_BIAS = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
@@ -58,16 +66,21 @@ class PackedWeight:
 
     shape: tuple[int, int]  # (in, out), as it was given
     dtype: DType
-    data: Any  # panels of `ops.packed`: an array of floats, or `PackedIntegers`
+    data: Any  # panels of `ops.packed`: an array of floats or codes, `PackedIntegers` or `PackedNibbles`
     scales: Array | None = None  # int8: one per output channel
+    weight_only: bool = False  # integers that meet floats
 
     def __post_init__(self) -> None:
         """Make the arrays read-only, here and after unpickling."""
-        parts = self.data.parts if self.dtype == INT8 else ()
-        arrays = (array for part in parts for array in (part.panels, part.sums))
-        for array in (self.scales, *arrays, *(() if parts else (self.data,))):
+        arrays = (self.data,) if isinstance(self.data, ndarray) else self.data.arrays
+        for array in (self.scales, *arrays):
             if array is not None:
                 array.setflags(write=False)
+
+    @property
+    def in_integers(self) -> bool:
+        """Whether rows of the input are brought to int8, too, and multiplied in integers."""
+        return self.dtype == INT8 and not self.weight_only
 
     @lazy
     def bits(self) -> Array:
@@ -81,17 +94,24 @@ class PackedWeight:
         return padded(self.scales)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: int8 as the matrix of its codes."""
+        """Return what is pickled: integers as the matrix of their codes."""
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**state, "data": self.unpacked()} if self.dtype == INT8 else state
+        if self.dtype == INT4:
+            state["data"] = *self.data.codes(), self.data.group_size
+        elif self.in_integers:
+            state["data"] = self.unpacked()
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled weight; the panels of another instruction set are laid out anew for this one."""
         self.__dict__.update(state)
-        if self.dtype == INT8:
+        if self.dtype == INT4:
+            self.__dict__["data"] = pack_nibbles(*self.data)
+        elif self.in_integers:
             self.__dict__["data"] = pack_integers(self.data)
-        elif self.data.shape[1] != self.shape[0] * panel_width(self.dtype):
-            self.__dict__["data"] = pack(unpack(self.data, self.shape))
+        elif self.data.shape[1] != self.shape[0] * panel_width(FLOAT32 if self.weight_only else self.dtype):
+            plain = unpack(self.data, self.shape)
+            self.__dict__["data"] = pack_codes(plain, FLOAT32) if self.weight_only else pack(plain)
         self.__post_init__()
 
     @property
@@ -100,18 +120,30 @@ class PackedWeight:
         return int(self.data.nbytes) + (0 if self.scales is None else self.scales.nbytes)
 
     def unpacked(self) -> Array:
-        """Return the (in, out) matrix that lies in the panels: of floats as given, or of int8 codes."""
-        return self.data.unpacked() if self.dtype == INT8 else unpack(self.data, self.shape)
+        """Return the (in, out) matrix that lies in the panels: of floats as given, or of integer codes."""
+        if self.dtype == INT4:
+            codes: Array = self.data.codes()[0]
+            return codes
+        return self.data.unpacked() if self.in_integers else unpack(self.data, self.shape)
 
     def __repr__(self) -> str:
         """Show shape, dtype and size."""
         return f"PackedWeight(shape={self.shape}, dtype={self.dtype}, nbytes={self.nbytes})"
 
 
-def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
+def pack_weight(
+    weight: Any, dtype: Any = None, weight_only: bool = False, group_size: int = 32
+) -> PackedWeight:
     """Pack a (in, out) weight for `linear`; `dtype` converts it, "int8" to one symmetric scale per output.
 
-    Raises ValueError if it is not 2-D or, for int8, not finite; TypeError for another dtype.
+    With int8 weights `linear` brings each row of its input to int8, too, and multiplies in integers. With
+    `weight_only` the input stays as it is, and the weight is widened as it is read: more accurate, and as
+    fast where a few rows wait for the weight to come from memory. "int4" is always so: codes of 4 bits, a
+    bfloat16 scale for each `group_size` (32, 64 or 128) of them along the input, so 4.5, 4.25 or 4.125 bits a
+    weight.
+
+    Raises ValueError if it is not 2-D, for integers not finite, for another `group_size`, or `weight_only`
+    for floats; TypeError for another dtype.
 
     >>> import numpy as np
     >>> pack_weight(np.ones((64, 32), np.float32), dtype="int8")
@@ -124,11 +156,25 @@ def pack_weight(weight: Any, dtype: Any = None) -> PackedWeight:
     target = array.dtype if dtype is None else _packable(dtype)
     if target == INT8:
         codes, scales = quantization.quantize_calibrated(array, axis=1, name="weight")
-        return PackedWeight(shape, INT8, pack_integers(codes), scales)
+        data = pack_codes(codes, FLOAT32) if weight_only else pack_integers(codes)
+        return PackedWeight(shape, INT8, data, scales, bool(weight_only))
+    if target == INT4:
+        return PackedWeight(shape, INT4, _nibbles(array, group_size), None, True)
+    if weight_only:
+        raise ValueError(f"weight_only is for dtype='int8', not {target}")
     if target not in FLOATS:
         choices = ", ".join(map(str, _PACKABLE))
         raise TypeError(f"weight has dtype {target}, which is not packed; pass dtype= one of {choices}")
     return PackedWeight(shape, target, pack(convert(array, target)))
+
+
+def _nibbles(weight: Array, group_size: Any) -> PackedNibbles:
+    if group_size not in GROUPS:
+        raise ValueError(f"group_size must be one of {', '.join(map(str, GROUPS))}, not {group_size!r}")
+    matrix = convert(weight, FLOAT32)
+    if not np.isfinite(matrix).all():
+        raise not_finite("weight", matrix, "int4")
+    return pack_nibbles(*quantize_groups(matrix, group_size), group_size)
 
 
 def _packable(dtype: Any) -> DType:
@@ -297,7 +343,7 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
     """
     dtype, columns = x.dtype, weight.shape[1]
     narrow = weight.dtype if dtype is FLOAT32 and weight.dtype in HALVES else None
-    to_int8 = weight.dtype == INT8 and len(weight.data.parts) == 1
+    to_int8 = weight.in_integers and len(weight.data.parts) == 1
     if not (narrow or to_int8 or weight.dtype == dtype) or (dtype is not FLOAT32 and dtype is not FLOAT64):
         return None
     if x.ndim != 2 or x.shape[1] != weight.shape[0] or not x.size or not columns:
@@ -322,21 +368,31 @@ def _plain(x: Array, weight: PackedWeight, bias: Any, activation: Any, out: Any)
 
 
 def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int, out: Any) -> Array:
-    kinds = {"x": x.dtype} if weight.dtype == INT8 else {"x": x.dtype, "weight": weight.dtype}
+    kinds = {"x": x.dtype} if weight.dtype in (INT8, INT4) else {"x": x.dtype, "weight": weight.dtype}
     dtype = promote(**kinds, **({} if bias is None else {"bias": bias.dtype}))
-    if weight.dtype == INT8 and dtype not in FLOATS:
+    if weight.dtype in (INT8, INT4) and dtype not in FLOATS:
         dtype = FLOAT32
     if dtype not in FLOATS:
         raise TypeError(f"x {x.dtype} and packed weight {weight.dtype} have no common float dtype")
     computed = compute_dtype(dtype)
     shape = (*x.shape[:-1], weight.shape[1])
-    output = Output(out, shape, dtype, computed, (x, bias), rows=x.ndim == 2 and weight.dtype != INT8)
+    output = Output(out, shape, dtype, computed, (x, bias), rows=x.ndim == 2 and not weight.in_integers)
     count = math.prod(x.shape[:-1])
     buffer = output.buffer.reshape(count, weight.shape[1])
     paired = in_pairs(computed, x.dtype, weight.dtype, count)
     rows = bits(contiguous(x, x.dtype if paired else computed)).reshape(count, weight.shape[0])
     offsets = or_empty(bias, computed)
-    if weight.dtype != INT8:
+    if weight.dtype == INT4 and computed == FLOAT32:
+        multiply_nibbles(rows, weight.data, buffer)
+        finish_rows(buffer, _NO_BIAS[computed], offsets, code)
+    elif weight.dtype == INT4:
+        multiply_packed(rows, pack(convert(weight.data.values(), computed)), offsets, code, buffer)
+    elif weight.weight_only:
+        assert weight.scales is not None
+        panels = weight.data if computed == FLOAT32 else pack_codes(weight.unpacked(), computed)
+        multiply_packed(rows, panels, _NO_BIAS[computed], NONE, buffer, INT8)
+        finish_rows(buffer, weight.scales.astype(computed), offsets, code)
+    elif weight.dtype != INT8:
         narrow = weight.dtype if computed == FLOAT32 and weight.dtype in HALVES else None
         panels = (
             weight.bits if narrow or weight.dtype == computed else pack(convert(weight.unpacked(), computed))

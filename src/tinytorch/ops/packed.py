@@ -34,6 +34,16 @@ def pack(weight: Array) -> Array:
     return panels
 
 
+def pack_codes(codes: Array, computed: DType) -> Array:
+    """Lay a (K, N) int8 matrix out as floats are, for products in `computed` that widen it as they read."""
+    (inner, columns), width = codes.shape, panel_width(computed)
+    panels = -(-columns // width)
+    filled = np.zeros((inner, panels * width), INT8)
+    filled[:, :columns] = codes
+    turned = filled.reshape(inner, panels, width).transpose(1, 0, 2)
+    return np.ascontiguousarray(turned).reshape(panels, inner * width)
+
+
 def unpack(panels: Array, shape: tuple[int, int]) -> Array:
     """Return the (K, N) matrix that panels of any width were made of."""
     inner, columns = shape
@@ -58,6 +68,11 @@ class PackedIntegers:
 
     shape: tuple[int, int]
     parts: tuple[Part, ...]
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What it consists of."""
+        return tuple(array for part in self.parts for array in (part.panels, part.sums))
 
     @property
     def nbytes(self) -> int:

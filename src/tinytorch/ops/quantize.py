@@ -178,10 +178,10 @@ def quantized(
     return Quantized(codes, scales, factors, int(saturated.sum()), fitting)
 
 
-def not_finite(name: str, x: Array) -> ValueError:
+def not_finite(name: str, x: Array, kind: str = "int8") -> ValueError:
     """Return the error for an array that holds NaN or infinity."""
     count = x.size - np.count_nonzero(np.isfinite(x))
-    return ValueError(f"{name} holds {count} values that are NaN or infinite; int8 has neither")
+    return ValueError(f"{name} holds {count} values that are NaN or infinite; {kind} has neither")
 
 
 def _extremes(x: Array, axis: int | None) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ DType: TypeAlias = np.dtype[Any]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 INT8, INT16, INT32, INT64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
-UINT8 = np.dtype(np.uint8)
+UINT8, INT4 = np.dtype(np.uint8), np.dtype(ml_dtypes.int4)
 FLOAT16, BFLOAT16 = np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)
 HALVES = (FLOAT16, BFLOAT16)
 FLOATS = (FLOAT32, FLOAT64, *HALVES)

@@ -207,11 +207,13 @@ class Vectors:
         return code.call(f"llvm.masked.load.{self._name}.p0", self.type, *arguments)
 
     def load_from(self, source: "Vectors", address: Value, mask: Value | None = None) -> Value:
-        """Load a vector that lies in memory as `source` says, a half type or this one, and widen it."""
+        """Load a vector that lies in memory as `source` says, a half type, int8 or this one, and widen it."""
         value = source.load(address, mask)
         if source.dtype == self.dtype:
             return value
         builder = self.code.builder
+        if source.dtype == INT8:
+            return Value(self.code, builder.sitofp(value.ir, self.type))
         if source.dtype == FLOAT16 and self.code.target.float16:
             halves = builder.bitcast(value.ir, ir.VectorType(ir.HalfType(), self.lanes))
             return Value(self.code, builder.fpext(halves, self.type))
@@ -323,6 +325,14 @@ class Vectors:
         builder = self.code.builder
         whole = builder.fptosi(value.ir, ir.VectorType(_I32, self.lanes))
         return Value(self.code, builder.trunc(whole, kind.type))
+
+    def to_floats(self, value: Value, kind: "Vectors") -> Value:
+        """Return integers as floats of a type, of as many lanes."""
+        return Value(self.code, self.code.builder.sitofp(value.ir, kind.type))
+
+    def shift_down(self, value: Value, bits: int) -> Value:
+        """Return lanes shifted down, zeros coming in."""
+        return Value(self.code, self.code.builder.lshr(value.ir, self.code.constant(bits, self.type)))
 
     def extend(self, value: Value, kind: "Vectors") -> Value:
         """Return integers with their sign in a wider type, of as many lanes."""

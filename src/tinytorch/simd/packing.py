@@ -49,7 +49,8 @@ def panels(
     While they are read the next rows are asked for, whose beginnings the CPU would not see coming. `paired`
     puts every two rows of bfloat16 side by side, number by number: what `Vectors.dot` takes.
     """
-    V, W = code.vectors(dtype), code.vectors(given)
+    V = code.vectors(dtype)
+    W = code.vectors(given, V.lanes)
     vectors, line = width // V.lanes, width * dtype.itemsize
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
     rest = columns % width
@@ -98,7 +99,8 @@ def rows(
     target_row: Value,
 ) -> None:
     """Copy rows; each is filled up to a whole vector."""
-    V, W = code.vectors(dtype), code.vectors(given)
+    V = code.vectors(dtype)
+    W = code.vectors(given, V.lanes)
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
 
     def copy(first: Value, mask: Value | None) -> None:
@@ -128,7 +130,8 @@ def transposed(
     Rows of the source past `count` are taken for zeros, so that each of the `columns` rows of the target gets
     `groups` whole vectors.
     """
-    V, W = code.vectors(dtype), code.vectors(given)
+    V = code.vectors(dtype)
+    W = code.vectors(given, V.lanes)
     with code.loop(groups) as g:
         corner = code.address(source) + source_row * (g * V.lanes)
         place = code.address(target) + g * V.bytes

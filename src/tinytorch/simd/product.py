@@ -122,7 +122,8 @@ def sweep(
     rows are 4 + 4, not 6 + 2. `masked` is for panels of fewer than NR columns: of their vectors as many are
     computed as hold any, up to a power of two (100 x 100 x 100 gains 8%).
     """
-    V, W = code.vectors(dtype), code.vectors(right)
+    V = code.vectors(dtype)
+    W = code.vectors(right, V.lanes)
     height, width = tile(code.target, dtype)
     direct, ahead = source == "direct", AHEAD if source == "few" else 0
     if direct and masked:
@@ -192,7 +193,7 @@ def thin(
     _, width = tile(code.target, dtype)
     vectors = width // V.lanes
     panels = [code.address(b) + b_panel * p for p in range(thin_panels(code.target)[height])]
-    W = code.vectors(right)
+    W = code.vectors(right, V.lanes)
     sources = [(panel, j * W.bytes) for panel in panels for j in range(vectors)]
     masks: Masks = [None] * len(sources)
     left = [code.address(a) + a_row * i for i in range(height)]
@@ -345,7 +346,8 @@ def stream(
     A few rows of B are held in registers while all rows of A pass; C comes and goes, so it must be in a near
     cache, and its rows must not lie a multiple of 4096 bytes apart.
     """
-    V, W = code.vectors(dtype), code.vectors(right)
+    V = code.vectors(dtype)
+    W = code.vectors(right, V.lanes)
     a, b, c = (code.address(x) for x in (a, b, c))
 
     def body(at: Value, masks: Masks, accumulate: bool) -> None:
@@ -400,7 +402,8 @@ def axpy(
     flags: Value,
 ) -> None:
     """Like `stream` for one row of A, whose numbers then stay in registers instead of those of B."""
-    V, W = code.vectors(dtype), code.vectors(right)
+    V = code.vectors(dtype)
+    W = code.vectors(right, V.lanes)
     a, b, c = (code.address(x) for x in (a, b, c))
     xs = [V.broadcast(a + k * dtype.itemsize) for k in range(depth)]
 
@@ -461,7 +464,8 @@ def dots(
     c: Value,
 ) -> None:
     """C[0, columns] = one row of A times columns of B that lie along k, `b_column` bytes apart."""
-    V, W = code.vectors(dtype), code.vectors(right)
+    V = code.vectors(dtype)
+    W = code.vectors(right, V.lanes)
     a = code.address(a)
     at_b, at_c = code.variable(code.address(b)), code.variable(code.address(c))
     block = DOT_VECTORS * V.lanes
@@ -501,10 +505,14 @@ def finish(
     source_row: Value,
     target: Value,
     target_row: Value,
+    factors: Value,
     bias: Value,
     flags: Value,
 ) -> None:
-    """target[rows, columns] = activation(source + bias): for sums that were not finished in registers."""
+    """target[rows, columns] = activation(source * factors + bias): for sums not finished in registers.
+
+    `factors`, one for each column, and `bias` may be 0.
+    """
     V = code.vectors(dtype)
     at_source, at_target = code.variable(code.address(source)), code.variable(code.address(target))
     activation = flags >> ACTIVATION_SHIFT
@@ -512,6 +520,8 @@ def finish(
     def step(first: Value, mask: Value | None) -> None:
         at = first * dtype.itemsize
         value = code.variable(V.load(at_source.get() + at, mask))
+        with code.when(factors.differs(0)):
+            value.set(value.get() * V.load(code.address(factors) + at, mask))
         with code.when(bias.differs(0)):
             value.set(value.get() + V.load(code.address(bias) + at, mask))
         value.set(activate(V, value.get(), activation))
