@@ -184,7 +184,7 @@ def test_errors(arguments, error, text):
     ("arguments", "error", "text"),
     [
         ((np.zeros(3),), ValueError, "shape"),
-        ((np.zeros((3, 3)), "int4"), TypeError, "int4"),
+        ((np.zeros((3, 3)), "int16"), TypeError, "int16"),
         ((np.zeros((3, 3)), "junk"), TypeError, "cannot pack a weight as 'junk'"),
         ((np.zeros((3, 3)), 8), TypeError, "cannot pack a weight as 8"),
         ((np.zeros((3, 3), np.int32),), TypeError, "int32"),

@@ -143,18 +143,20 @@ def test_finish_writes_its_columns_alone(name, with_bias, dtype):
     for columns in range(2 * chosen().lanes(dtype) + 2):
         source = Framed((3, columns), dtype, "rows apart")
         target = Framed((3, columns), dtype, "rows apart")
-        bias = Framed((columns,), dtype)
+        bias, factors = Framed((columns,), dtype), Framed((columns,), dtype)
+        factors.array[...] = draw(rng, (columns,), dtype)
         source.array[...], bias.array[...] = draw(rng, (3, columns), dtype), draw(rng, (columns,), dtype)
         code.call(
             "finish",
             *(3, columns, source.array.ctypes.data, source.array.strides[0]),
             *(target.array.ctypes.data, target.array.strides[0]),
+            factors.array.ctypes.data if with_bias else 0,
             bias.array.ctypes.data if with_bias else 0,
             ACTIVATIONS[name] << ACTIVATION_SHIFT,
         )
-        before = source.array + bias.array if with_bias else source.array
+        before = source.array * factors.array + bias.array if with_bias else source.array
         assert np.array_equal(target.array, before if name is None else apply(name, before))
-        assert source.intact() and target.intact() and bias.intact()
+        assert source.intact() and target.intact() and bias.intact() and factors.intact()
 
 
 def packing_for(dtype, given):

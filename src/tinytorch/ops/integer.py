@@ -91,6 +91,7 @@ def prepare(
             tile_columns = columns
             height = -(-rows // wanted)
             tile_rows = -(-height // MR) * MR
+    source = "few" if rows <= MR else "sweep"
     code_threads = 1 if given == INT8 or rows * inner < SERIAL_CODES else limit
     code_rows = -(-max(rows, 1) // code_threads)
     row_tiles, column_tiles = -(-rows // tile_rows), -(-columns // tile_columns)
@@ -105,7 +106,7 @@ def prepare(
         threads=max(1, min(limit, row_tiles * column_tiles)) if wanted > 1 else 1,
         code_rows=code_rows, code_tiles=-(-rows // code_rows), code_threads=code_threads,
         is_codes=int(given == INT8), make_codes=make_codes,
-        sweep=kernels["sweep"], edge=kernels["sweep_edge"],
+        sweep=kernels[source], edge=kernels[f"{source}_edge"],
     )  # fmt: skip
     return Prepared(plan, given, result)
 

@@ -16,7 +16,7 @@ from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.activation import activate
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Variable, Vectors
-from tinytorch.simd.product import ACTIVATION_SHIFT, UNROLL
+from tinytorch.simd.product import ACTIVATION_SHIFT, AHEAD, UNROLL
 from tinytorch.simd.target import Target, tile
 
 #: The largest code, and the smallest.
@@ -29,7 +29,11 @@ _LIMIT = 1024.0
 
 def integer_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
     """Return the kernels of products whose result is of `dtype`: int32, or the float of A."""
-    sweeps = {f"sweep{edge}": Kernel(sweep, dtype, bool(edge)) for edge in ("", "_edge")}
+    sweeps = {
+        f"{name}{edge}": Kernel(sweep, dtype, bool(edge), name == "few")
+        for name in ("sweep", "few")
+        for edge in ("", "_edge")
+    }
     if dtype == INT32:
         return {**sweeps, "rows": Kernel(rows), "panels": Kernel(panels)}
     return {**sweeps, "dynamic": Kernel(quantize, dtype, False), "static": Kernel(quantize, dtype, True)}
@@ -44,6 +48,7 @@ def sweep(
     code: Code,
     dtype: DType,
     masked: bool,
+    ahead: bool,
     rows: Value,
     groups: Value,
     columns: Value,
@@ -65,6 +70,7 @@ def sweep(
     activation(sum * scale of the row * factor of the column + bias), computed in float64 and rounded once
     before the activation. `shifts` and `bias` may be 0. Rows are cut into tiles of nearly the same height, as
     in `simd.product.sweep`; `masked` is for panels of fewer than NR columns, which lie in memory filled up.
+    With few rows B is asked for `ahead`.
     """
     V = code.vectors(INT32)
     height, width = tile(code.target, INT32)
@@ -82,6 +88,9 @@ def sweep(
 
         def steps(count: int) -> None:
             for step in range(count):
+                if ahead and step * line % LINE == 0:
+                    for place in range(0, line, LINE):
+                        code.prefetch(place_b.get() + (step * line + place + AHEAD))
                 ys = [
                     V.load_groups(place_b.get() + (step * line + j * V.lanes * code.target.group))
                     for j in range(vectors)
