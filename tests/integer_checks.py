@@ -18,6 +18,7 @@ from tests.engine_checks import GuardedPlaces, Places, set_targets, threads, wid
 from tests.memory import Pages
 from tinytorch import ops
 from tinytorch.ops import integer, packed
+from tinytorch.ops.nibbles import FEW_ROWS
 from tinytorch.ops.quantize import reference_codes
 from tinytorch.ops.registry import product_bound, rounding
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT32, Array, DType
@@ -231,7 +232,11 @@ def check_int4(group_size: int, places: Places) -> None:
     rng = np.random.default_rng(6)
     width, kinds = tile(chosen(), FLOAT32)[1], itertools.cycle((None, "relu"))
     shapes = [(m, 40, n) for m in (1, 2, 3) for n in range(2 * width + 2)]
-    shapes += [(m, k, width + 1) for m in (0, 1, 16, 17) for k in (0, 1, group_size, 2 * group_size + 5)]
+    shapes += [
+        (m, k, width + 1)
+        for m in (0, 1, FEW_ROWS, FEW_ROWS + 1)
+        for k in (0, 1, group_size, 2 * group_size + 5)
+    ]
     for number, (m, k, n) in enumerate([*shapes, (1, 300, 20 * width), (40, 300, 3 * width + 1)]):
         engine_checks.doing("int4", group_size, m, k, n)
         weight = ops.pack_weight(rng.standard_normal((k, n)), "int4", group_size=group_size)

@@ -2,7 +2,7 @@
 
 Operations have a file each (matmul, linear, conv2d, elementwise, quantize, quantized), and each is a ladder:
 a readable reference first, then each faster rung, the one that ships last; `ops.registry` tells of all of
-them. How a product is computed is in `plan`, `gemm`, `launch` and `product`.
+them. How a product is computed is in `plan`, `gemm`, `launch` and `product`, in `integer` and in `nibbles`.
 """
 
 from tinytorch.ops.conv2d import conv2d

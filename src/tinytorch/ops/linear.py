@@ -298,9 +298,9 @@ def linear_int8(x: Array, weight: Array, bias: Array) -> Array:
 def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, out: Any = None) -> Any:
     """Return activation(x @ weight + bias): x (..., in), weight (in, out) or packed, bias (out,).
 
-    `activation` is None, "relu", "sigmoid", "tanh", "silu" or "gelu" (its tanh form). An int8 packed weight
-    quantizes each row of `x` to int8 (symmetric, max-abs / 127) and multiplies in integers. The result is of
-    the kind that was given, or `out` itself.
+    `activation` is None, "relu", "sigmoid", "tanh", "silu" or "gelu" (its tanh form). An int8 packed weight,
+    unless it is packed with `weight_only`, quantizes each row of `x` to int8 (symmetric, max-abs / 127) and
+    multiplies in integers. The result is of the kind that was given, or `out` itself.
 
     Raises ValueError naming the shapes that do not fit, for an unknown activation, an `out` of another shape
     or dtype or that overlaps an input, and NaN or inf in `x` with int8 weights; TypeError for a dtype that

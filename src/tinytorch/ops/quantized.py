@@ -13,12 +13,10 @@ from tinytorch.ops.packed import pack_integers
 from tinytorch.ops.product import result_shape, stacks
 from tinytorch.ops.quantize import calibrate, quantized, reference_codes, result_dtype
 from tinytorch.ops.registry import rounding
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, Array, empty
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, Array, empty, or_empty
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.activation import NONE
-
-_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
 def quantized_product(
@@ -36,7 +34,7 @@ def quantized_product(
         for scale, n in ((left.factors, out.shape[1]), (right.factors, out.shape[2]))
     )
     for result, i, j in zip(out, p.a_index, p.b_index, strict=True):
-        scaled_product(p.a[i], scales, weights[j], factors, _NO_BIAS[out.dtype], NONE, result)
+        scaled_product(p.a[i], scales, weights[j], factors, or_empty(None, out.dtype), NONE, result)
     complaints = [
         None if scale is None else result.complaint(name)
         for name, scale, result in (("A", scale_a, left), ("B", scale_b, right))

@@ -16,7 +16,7 @@ from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.activation import activate
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Variable, Vectors
-from tinytorch.simd.product import ACTIVATION_SHIFT, AHEAD, UNROLL
+from tinytorch.simd.product import ACTIVATION_SHIFT, AHEAD, UNROLL, even_heights
 from tinytorch.simd.target import Target, tile
 
 #: The largest code, and the smallest.
@@ -76,9 +76,6 @@ def sweep(
     height, width = tile(code.target, INT32)
     vectors = width // V.lanes
     b, sums_at = code.address(b), code.address(sums)
-    tiles = (rows + (height - 1)) // height
-    least = rows // tiles
-    higher = rows - least * tiles  # so many tiles have a row more
     at_a, at_c = code.variable(code.address(a)), code.variable(code.address(c))
     at_scale, at_shift = code.variable(code.address(scales)), code.variable(code.address(shifts))
 
@@ -107,10 +104,7 @@ def sweep(
         with code.loop(groups % UNROLL):
             steps(1)
 
-    for h in range(height, 0, -1):
-        count = code.select(
-            least.equals(h), tiles - higher, code.select(least.equals(h - 1), higher, code.integer(0))
-        )
+    for h, count in even_heights(code, rows, height):
         with code.loop(count):
             total = [[code.variable(V.zero()) for _ in range(vectors)] for _ in range(h)]
             with code.when(shifts.differs(0)):

@@ -128,9 +128,7 @@ def sweep(
     direct, ahead = source == "direct", AHEAD if source == "few" else 0
     if direct and masked:
         height -= 1  # the masks need registers
-    tiles = (rows + (height - 1)) // height
-    least = rows // tiles
-    higher = rows - least * tiles  # so many tiles have a row more
+    heights = even_heights(code, rows, height)
     at_a, at_c = code.variable(code.address(a)), code.variable(code.address(c))
     panel, step = code.address(b), b_row if direct else code.integer(width * right.itemsize)
     if source == "paired":
@@ -145,10 +143,7 @@ def sweep(
         masks: Masks = [V.first(columns - j * V.lanes) if masked else None for j in range(vectors)]
         read: Masks = masks if direct else [None] * vectors  # a packed panel is filled up
         sources = [(panel, j * W.bytes) for j in range(vectors)]
-        for h in range(height, 0, -1):
-            count = code.select(
-                least.equals(h), tiles - higher, code.select(least.equals(h - 1), higher, code.integer(0))
-            )
+        for h, count in heights:
             with code.loop(count):
                 left = [at_a.get() + a_row * i for i in range(h)]
                 out = [at_c.get() + c_row * i for i in range(h)]
@@ -171,6 +166,18 @@ def sweep(
             pass_down(vectors)
 
     choose(width // V.lanes)
+
+
+def even_heights(code: Code, rows: Value, most: int) -> list[tuple[int, Value]]:
+    """Cut rows into as few tiles as can be, of nearly the same height: the heights and how many of each."""
+    tiles = (rows + (most - 1)) // most
+    least = rows // tiles
+    higher = rows - least * tiles  # so many tiles have a row more
+    none = code.integer(0)
+    return [
+        (h, code.select(least.equals(h), tiles - higher, code.select(least.equals(h - 1), higher, none)))
+        for h in range(most, 0, -1)
+    ]
 
 
 def thin(
