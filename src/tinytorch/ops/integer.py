@@ -53,12 +53,14 @@ DONE, UNFIT, NOT_FINITE = range(3)
 class Prepared:
     """A plan as compiled code reads it, and what a launch needs beside it."""
 
-    __slots__ = ("address", "launch", "scratch", "threads", "words")
+    __slots__ = ("address", "launch", "offset", "scratch", "threads", "tiles", "words")
 
     def __init__(self, plan: Plan, given: DType, result: DType) -> None:
         self.words = np.array(plan, np.int64)
         self.address: int = self.words.ctypes.data
         self.launch = _launcher(given, result)
+        self.tiles = _tile(make_codes), _tile(multiply)
+        self.offset = chosen().offset
         self.threads = max(plan.threads, plan.code_threads)
         self.scratch = plan.rows * plan.codes_row
 
@@ -218,11 +220,11 @@ def run(
     if prepared.threads > 1:
         workers.ready(prepared.threads)
     rows = len(x)
-    undo = zero_point != 0 or chosen().offset != 0
+    undo = zero_point != 0 or prepared.offset != 0
     shifted = shifts is not None if x.dtype == INT8 else undo
     return int(
         prepared.launch(
-            *(workers.address, _tile(make_codes), _tile(multiply), prepared.address),
+            *(workers.address, *prepared.tiles, prepared.address),
             *(scratch_address(prepared.scratch), shifted, zero_point, activation << ACTIVATION_SHIFT),
             *(x, weight.panels, factors, weight.sums),
             np.empty(rows) if scales is None else scales,

@@ -146,8 +146,8 @@ def pack_weight(
     for floats; TypeError for another dtype.
 
     >>> import numpy as np
-    >>> pack_weight(np.ones((64, 32), np.float32), dtype="int8")
-    PackedWeight(shape=(64, 32), dtype=int8, nbytes=2304)
+    >>> pack_weight(np.ones((64, 64), np.float32), dtype="int8")
+    PackedWeight(shape=(64, 64), dtype=int8, nbytes=4608)
     """
     array = read("weight", weight)
     if array.ndim != 2:

@@ -54,7 +54,13 @@ class Target:
     @property
     def x86(self) -> bool:
         """Say whether LLVM's x86 intrinsics are there."""
-        return (self.triple or llvm.get_process_triple()).startswith(("x86_64", "i386", "i686"))
+        return (self.triple or own_triple()).startswith(("x86_64", "i386", "i686"))
+
+
+@functools.cache
+def own_triple() -> str:
+    """Return LLVM's name of what this process runs on: asking LLVM takes longer than a small product."""
+    return str(llvm.get_process_triple())
 
 
 _AVX2 = ("avx2", "fma", "f16c")
@@ -91,7 +97,7 @@ def available() -> tuple[Target, ...]:
     """Return the targets whose code this CPU can run, best first."""
     features = llvm.get_host_cpu_features()
     has = {name for name, there in features.items() if there}
-    if llvm.get_process_triple().startswith("aarch64"):
+    if own_triple().startswith("aarch64"):
         has.add("neon")  # part of the architecture; some systems do not list it
     return tuple(target for target in TARGETS if has.issuperset(target.needs))
 
