@@ -83,7 +83,7 @@ def check_exact(places: Places) -> None:
         engine_checks.doing("integers", m, k, n)
         a, b = places.put("a", codes(rng, (m, k))), places.put("b", codes(rng, (k, n)))
         weight, zero_point = packed.pack_integers(b), next(zero_points)
-        assert np.array_equal(weight.unpacked(), b)
+        assert np.array_equal(weight.unpacked(*packed.layout()), b)
         result = integer.integer_product(a, weight, zero_point)
         assert result.dtype == INT32
         assert np.array_equal(result, exact_product(a, b, zero_point)), (m, k, n, zero_point)
@@ -197,6 +197,9 @@ def check_not_finite(dtype: DType) -> None:
         x[k % 4, k] = value
         done = integer.run(prepared, x, part, integer.padded(np.ones(5)), out, none)
         assert done == integer.NOT_FINITE
+        static = integer.prepare(dtype, dtype, (4, 67), 5, 1, True)
+        done = integer.run(static, x, part, integer.padded(np.ones(5)), out, none, scales=np.ones(4))
+        assert done == integer.NOT_FINITE
         assert np.all(out == 7)
 
 
@@ -210,7 +213,7 @@ def check_weight_only(dtype: DType, places: Places) -> None:
     for number, (m, k, n) in enumerate([*shapes, (1, 300, 5 * width), (40, 300, 3 * width + 1)]):
         engine_checks.doing("weight only", dtype, m, k, n)
         weight = ops.pack_weight(rng.standard_normal((k, n)).astype(np.float32), "int8", weight_only=True)
-        weight = replace(weight, data=places.put("panels", weight.data))
+        weight = replace(weight, panels=places.put("panels", weight.panels))
         x = places.put("x", rng.standard_normal((m, k)).astype(dtype))
         bias, activation = rng.standard_normal(n).astype(dtype) if number % 3 else None, next(kinds)
         out = places.put("out", np.full((m, n), np.nan, dtype), "rows apart", writeable=True)

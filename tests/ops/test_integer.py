@@ -11,6 +11,7 @@ from tests.ops.test_engine import run_module
 from tinytorch import ops
 from tinytorch.ops import integer, packed
 from tinytorch.ops.nibbles import GROUPS
+from tinytorch.ops.weights.base import restore
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64
 from tinytorch.simd.target import available, chosen
 
@@ -93,25 +94,27 @@ def test_layer_longer_than_an_int32_holds():
 def test_a_pickle_holds_codes_that_any_target_lays_out():
     weight = np.random.default_rng(2).standard_normal((37, 21)).astype(np.float32)
     whole = ops.pack_weight(weight, "int8")
-    state = whole.__getstate__()
-    assert state["data"].dtype == np.int8
-    assert state["data"].shape == weight.shape
     again = pickle.loads(pickle.dumps(whole))
     assert np.array_equal(again.unpacked(), whole.unpacked())
     assert again.nbytes == whole.nbytes
+    # what a CPU with other registers would have written: panels of three columns, groups of five
+    codes = np.zeros((40, 21), np.int8)
+    codes[:37] = whole.unpacked()
+    panels = codes.reshape(8, 5, 7, 3).transpose(2, 0, 3, 1).reshape(7, 8 * 3 * 5)
+    other = {**whole.arrays(), "panels": np.ascontiguousarray(panels), "sums": np.zeros(21, np.int32)}
+    restored = restore({**whole.form, "width": 3, "group": 5}, other)
+    for name, array in whole.arrays().items():
+        assert np.array_equal(restored.arrays()[name], array)
 
 
 def test_a_weight_only_pickle_of_another_target():
     weight = np.random.default_rng(2).standard_normal((37, 21)).astype(np.float32)
     whole = ops.pack_weight(weight, "int8", weight_only=True)
-    state = whole.__getstate__()
-    other = np.zeros((37, 24), np.int8)  # panels of three columns
-    other[:, :21] = whole.unpacked()
-    state["data"] = np.ascontiguousarray(other.reshape(37, 8, 3).transpose(1, 0, 2)).reshape(8, 111)
-    again = ops.PackedWeight.__new__(ops.PackedWeight)
-    again.__setstate__(state)
-    assert np.array_equal(again.data, whole.data)
-    assert again.weight_only
+    panels = whole.unpacked().reshape(37, 7, 3).transpose(1, 0, 2).reshape(7, 111)  # of three columns
+    arrays = {**whole.arrays(), "panels": np.ascontiguousarray(panels)}
+    again = restore({**whole.form, "width": 3}, arrays)
+    assert np.array_equal(again.panels, whole.panels)
+    assert again.kind == "int8-weight-only"
 
 
 @pytest.mark.parametrize("group_size", GROUPS)
@@ -123,7 +126,7 @@ def test_int4_weights_are_values():
     weight = np.random.default_rng(3).standard_normal((100, 21)).astype(np.float32)
     whole = ops.pack_weight(weight, "int4", group_size=64)
     again = pickle.loads(pickle.dumps(whole))
-    for part, other in zip(whole.data.arrays, again.data.arrays, strict=True):
+    for part, other in zip(whole.arrays().values(), again.arrays().values(), strict=True):
         assert np.array_equal(part.view(np.uint8), other.view(np.uint8))
         with pytest.raises(ValueError, match="read-only"):
             part[...] = 0

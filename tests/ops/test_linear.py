@@ -116,17 +116,13 @@ def test_packed_weight_is_a_value(dtype):
     again = pickle.loads(pickle.dumps(packed))
     assert np.array_equal(linear(x, again), first)
     assert np.allclose(first, x @ kept, atol=0.3 if expected == 1 else 0.05)
-    for array in (part.panels if expected == 1 else part for w in (packed, again) for part in parts(w)):
+    for array in (part for w in (packed, again) for part in w.arrays().values()):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = 0
     with pytest.raises(AttributeError):
         packed.shape = (1, 1)
     assert isinstance(again, PackedWeight)
     assert "nbytes" in repr(packed)
-
-
-def parts(packed):
-    return packed.data.parts if packed.dtype == np.int8 else (packed.data,)
 
 
 def test_int8_quantizes_per_channel_and_per_row():

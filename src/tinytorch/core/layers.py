@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from tinytorch.core.tensor import Tensor
-from tinytorch.ops.linear import PackedWeight, linear, pack_weight
+from tinytorch.ops.linear import linear, pack_weight
 from tinytorch.ops.matmul import loops
 from tinytorch.ops.product import result_shape
+from tinytorch.ops.weights.base import PackedWeight
 from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import like, read
 

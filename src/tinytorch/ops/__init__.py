@@ -7,9 +7,10 @@ them. How a product is computed is in `plan`, `gemm`, `launch` and `product`, in
 
 from tinytorch.ops.conv2d import conv2d
 from tinytorch.ops.elementwise import relu
-from tinytorch.ops.linear import PackedWeight, linear, pack_weight
+from tinytorch.ops.linear import linear, pack_weight
 from tinytorch.ops.matmul import matmul
 from tinytorch.ops.quantize import QuantizationWarning, dequantize, quantize
+from tinytorch.ops.weights.base import PackedWeight
 
 __all__ = [
     "PackedWeight",

@@ -213,8 +213,9 @@ def run(
 ) -> int:
     """Run a plan: DONE, UNFIT or NOT_FINITE. `factors` (float64) are those of the columns, `padded`.
 
-    `scales` (float64) are those of the rows, where they are known; `shifts` (int32) too, for codes. A
-    `zero_point` other than 0 of floats with a scale is theirs; without, it asks for one for each row.
+    `scales` (float64) are those of the rows, where they are known, and the call's own: those of rows that are
+    not finite become NaN. `shifts` (int32) are known too, for codes. A `zero_point` other than 0 of floats
+    with a scale is theirs; without, it asks for one for each row.
     """
     workers = pool.current()
     if prepared.threads > 1:

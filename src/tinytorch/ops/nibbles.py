@@ -41,24 +41,14 @@ class PackedNibbles:
     scales: Array  # (panels, groups * NR) bfloat16
 
     @property
-    def arrays(self) -> tuple[Array, ...]:
-        """What it consists of."""
-        return self.panels, self.scales
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes."""
-        return self.panels.nbytes + self.scales.nbytes
-
-    @property
     def groups(self) -> int:
         """The groups of a column."""
         return -(-self.shape[0] // self.group_size)
 
-    def codes(self) -> tuple[Array, Array]:
-        """Return the codes (K, N), -8 to 7, and the scales (groups, N)."""
+    def codes(self, width: int = 0) -> tuple[Array, Array]:
+        """Return the codes (K, N), -8 to 7, and the scales (groups, N); panels may be of another `width`."""
         (inner, columns), count = self.shape, len(self.panels)
-        width = panel_width(FLOAT32)
+        width = width or panel_width(FLOAT32)
         words = self.panels.reshape(count, self.groups * self.group_size // NIBBLES, width)
         nibbles = (words[:, :, None, :] >> _SHIFTS[:, None]) & np.uint32(15)  # (panels, blocks, 8, NR)
         codes = nibbles.transpose(1, 2, 0, 3).reshape(self.groups * self.group_size, count * width)

@@ -69,25 +69,19 @@ class PackedIntegers:
     shape: tuple[int, int]
     parts: tuple[Part, ...]
 
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        """What it consists of."""
-        return tuple(array for part in self.parts for array in (part.panels, part.sums))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes."""
-        return sum(part.panels.nbytes + part.sums.nbytes for part in self.parts)
-
-    def unpacked(self) -> Array:
-        """Return the (K, N) matrix that it was made of."""
-        width, group = tile(chosen(), INT32)[1], chosen().group
+    def unpacked(self, width: int, group: int) -> Array:
+        """Return the (K, N) matrix that it was made of, in panels of `width` columns of groups."""
         rows = []
         for part in self.parts:
             groups = part.panels.shape[1] // (width * group)
             turned = part.panels.reshape(len(part.panels), groups, width, group).transpose(1, 3, 0, 2)
             rows.append(turned.reshape(groups * group, len(part.panels) * width))
         return np.concatenate(rows)[: self.shape[0], : self.shape[1]]
+
+
+def layout() -> tuple[int, int]:
+    """Return the width of panels of integers, and how many numbers of a column lie side by side."""
+    return tile(chosen(), INT32)[1], chosen().group
 
 
 def pack_integers(codes: Array) -> PackedIntegers:
@@ -98,9 +92,8 @@ def pack_integers(codes: Array) -> PackedIntegers:
 
 
 def _part(codes: Array) -> Part:
-    (inner, columns), target = codes.shape, chosen()
-    width = tile(target, INT32)[1]
-    count, size = -(-columns // width), -(-inner // target.group) * target.group * width
+    (inner, columns), (width, group) = codes.shape, layout()
+    count, size = -(-columns // width), -(-inner // group) * group * width
     part = Part(columns, empty((count, size), INT8), empty((count * width,), INT32))
     if count:
         library(integer_kernels, INT32).call(

@@ -229,6 +229,11 @@ def _check_channels(name: str, values: Array, channels: int, axis: int | None) -
         raise ValueError(f"{name} has shape {values.shape}; it must be {wanted}")
 
 
+def check_zero_point(value: Any) -> int:
+    """Return one zero point; TypeError or ValueError unless it is an integer of int8."""
+    return int(_zero_points(integer("zero_point", value, LOWEST), 1, None)[0])
+
+
 def _zero_points(value: Any, channels: int, axis: int | None) -> Array:
     if type(value) is int and value == 0:
         return np.zeros(channels, np.int64)

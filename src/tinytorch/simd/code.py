@@ -459,6 +459,10 @@ class Vectors:
         pointer = self.code.pointer(address, self.scalar)
         return Value(self.code, self.code.builder.load(pointer, align=self.dtype.itemsize))
 
+    def load_index(self, address: Value) -> Value:
+        """Load an integer without a sign, as the 64-bit integers that addresses are counted in."""
+        return Value(self.code, self.code.builder.zext(self.load_number(address).ir, _I64))
+
     def store_number(self, number: Value, address: Value) -> None:
         """Store a single number."""
         pointer = self.code.pointer(address, self.scalar)

@@ -186,7 +186,8 @@ def quantize(
 
     `given`: the scale of each row is read (float64), and `zero_point` is that of all. Otherwise they follow
     from each row: max-abs / 127 where `zero_point` is 0, else the row's whole range, zero included, over 255.
-    Scales are then written, NaN for a row that is not finite; shifts, what undoes the zero point, always.
+    Scales are then written, NaN for a row that is not finite, whose scale is so even if it was given; shifts
+    are what undoes the zero point.
     """
     V = code.vectors(dtype)
     at_x, at_codes = code.variable(code.address(x)), code.variable(code.address(codes))
@@ -203,15 +204,24 @@ def quantize(
                 scale.set(_symmetric(code, V, high, low))
             with code.when(zero_point.differs(0)):
                 _whole_range(code, V, high, low, scale, zero)
-            bad = code.select(check.equals(check), scale.get(), V.number(float("nan")))
-            wide.store_number(V.to_double(bad), at_scale.get())
+            _tell(code, check, V.to_double(scale.get()), at_scale.get())
         shift = V.to_integer(V.number(-float(code.target.offset)) - zero.get())
         narrow.store_number(shift, at_shift.get())
-        _codes(code, V, given, at_x.get(), columns, at_codes.get(), V.splat(scale.get()), V.splat(zero.get()))
+        check = _codes(
+            code, V, given, at_x.get(), columns, at_codes.get(), V.splat(scale.get()), V.splat(zero.get())
+        )
+        if given:
+            _tell(code, check, wide.load_number(at_scale.get()), at_scale.get())
         at_x.set(at_x.get() + x_row)
         at_codes.set(at_codes.get() + codes_row)
         at_scale.set(at_scale.get() + 8)
         at_shift.set(at_shift.get() + 4)
+
+
+def _tell(code: Code, check: Value, scale: Value, address: Value) -> None:
+    """Write the scale of a row, or NaN if the row is not finite: `check` is NaN then."""
+    wide = code.vectors(FLOAT64, 1)
+    wide.store_number(code.select(check.equals(check), scale, wide.number(float("nan"))), address)
 
 
 def _extremes(code: Code, V: Vectors, x: Value, columns: Value) -> tuple[Value, Value, Value]:
@@ -264,9 +274,12 @@ def _whole_range(code: Code, V: Vectors, high: Value, low: Value, scale: Variabl
 
 
 def _codes(
-    code: Code, V: Vectors, clip: bool, x: Value, columns: Value, target: Value, scale: Value, zero: Value
-) -> None:
-    """Write the codes of a row; the last vector is written whole."""
+    code: Code, V: Vectors, given: bool, x: Value, columns: Value, target: Value, scale: Value, zero: Value
+) -> Value:
+    """Write the codes of a row; the last vector is written whole.
+
+    With a scale that was `given` anything may come, and what is returned is NaN unless all is finite.
+    """
     kind = code.vectors(code_dtype(code.target), V.lanes)
     magic = V.constant(_MAGIC[V.dtype])
 
@@ -274,15 +287,21 @@ def _codes(
         value = code.select(value < V.constant(most), value, V.constant(most))
         return code.select(value > V.constant(least), value, V.constant(least))
 
+    check = code.variable(V.zero())
+
     def step(first: Value, mask: Value | None) -> None:
-        value = V.load(x + first * V.dtype.itemsize, mask) / scale
-        if clip:
+        value = V.load(x + first * V.dtype.itemsize, mask)
+        if given:
+            check.set(V.fma(value, V.zero(), check.get()))  # infinity times zero is NaN
+        value = value / scale
+        if given:
             value = between(value, -_LIMIT, _LIMIT)
         value = between(((value + magic) - magic) + zero, float(LOWEST), float(HIGHEST))
         value = value + V.constant(float(code.target.offset))
         kind.store(V.to_integers(value, kind), target + first * kind.dtype.itemsize)
 
     V.each(columns, step)
+    return V.total([check])
 
 
 def rows(
