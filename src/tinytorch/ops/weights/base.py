@@ -134,6 +134,8 @@ def restore(form: Mapping[str, Any], arrays: Mapping[str, Array]) -> PackedWeigh
 def expect(arrays: Mapping[str, Array], name: str, dtype: DType, shape: tuple[int, ...]) -> Array:
     """Return an array of a weight that is brought back; ValueError unless it is as it must be."""
     array = arrays[name]
+    if array.dtype.kind == "i" and dtype.kind == "u" and array.dtype.itemsize == dtype.itemsize:
+        array = array.view(dtype)  # torch has no unsigned ones
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
         raise ValueError(f"{name} of a weight is {array.dtype} {array.shape} where {dtype} {shape} belongs")
     return array

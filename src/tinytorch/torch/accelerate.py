@@ -1,0 +1,141 @@
+"""One line for a PyTorch model: its layers on our kernels, wherever that makes them faster."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as changed
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinytorch.compress.api import quantizer
+from tinytorch.compress.apply import ROWS, apply, difference
+from tinytorch.compress.report import LayerReport, Report
+from tinytorch.measure.timing import compare
+from tinytorch.simd.target import chosen
+from tinytorch.torch.arrays import to_array
+from tinytorch.torch.kernels import follow_threads
+from tinytorch.torch.models import TorchModel, is_dense, replace
+from tinytorch.torch.modules import Conv2d, why_not
+
+DTYPES = ("int8", "int4", "bfloat16", "float32")
+
+
+def accelerate(
+    model: nn.Module,
+    dtype: str = "int8",
+    example_inputs: Any = None,
+    *,
+    weight_only: bool = False,
+    group_size: int = 32,
+    activations: Any = None,
+    rows: Sequence[int] = ROWS,
+    skip: Sequence[str] = (),
+    only_if_faster: bool = True,
+) -> Report:
+    """Replace a model's `nn.Linear`, Hugging Face `Conv1D` and `nn.Conv2d` by our layers, in place.
+
+    `dtype` is what weights are kept as: "int8" (rows of the input are brought to int8, too, unless
+    `weight_only`), "int4" (in groups of `group_size`), "bfloat16" (rows too, on CPUs that multiply pairs of
+    them) or "float32". `example_inputs` are arguments of the model: a tensor, a tuple, a mapping, or a list
+    of these. Each layer is timed as it is and as it would be, at the numbers of rows that the examples bring
+    it (without examples at each of `rows`), and left as it is where it would be slower, unless
+    `only_if_faster` is False. Convolutions need examples, and stay in float32. Inputs and results are float
+    tensors on the CPU.
+
+    Returns the report: what was done to each layer, its bytes, time and error, and the error of the result.
+    Kernels use as many threads as torch does. Raises TypeError for what is no module, ValueError for another
+    dtype, and as `compress.quantize` does.
+
+    >>> model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    >>> report = accelerate(model, "int8", torch.ones(8, 64), only_if_faster=False)
+    >>> report.applied
+    ['0', '2']
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    follow_threads()
+    if dtype == "bfloat16" and activations is None and chosen().bfloat16_dot:
+        activations = "bfloat16"
+    before = TorchModel(model).call(example_inputs) if example_inputs is not None else []
+    convolutions = (
+        [] if example_inputs is None else _convolutions(model, example_inputs, skip, only_if_faster)
+    )
+    names = {line.name for line in convolutions}
+    make = quantizer(dtype, weight_only, group_size, activations)
+    title = f"accelerate: {dtype}, {torch.get_num_threads()} threads"
+    others = [name for name in skip if name not in names]
+    report = apply(model, make, title, example_inputs, rows, others, only_if_faster, only_if_smaller=False)
+    if convolutions and report.notes:
+        report.notes.clear()
+    report.layers += convolutions
+    report.notes += _untouched(model, example_inputs is not None)
+    if before and report.applied:
+        report.error = difference(before, TorchModel(model).call(example_inputs))
+    return report
+
+
+def _convolutions(
+    model: nn.Module, inputs: Any, skip: Sequence[str], only_if_faster: bool
+) -> list[LayerReport]:
+    """Replace convolutions by ours where these are faster on what the examples bring."""
+    layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Conv2d}
+    seen: dict[str, torch.Tensor] = {}
+    handles = [
+        layer.register_forward_pre_hook(
+            lambda _, given, name=name: seen.setdefault(name, given[0].detach()) is None
+        )
+        for name, layer in layers.items()
+    ]
+    try:
+        TorchModel(model).call(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [
+        _convolution(model, name, layer, seen.get(name), only_if_faster)
+        for name, layer in layers.items()
+        if name not in skip
+    ]
+
+
+def _convolution(
+    model: nn.Module, name: str, layer: nn.Conv2d, x: torch.Tensor | None, only_if_faster: bool
+) -> LayerReport:
+    outputs, inputs, *size = layer.weight.shape
+    shape, bytes_ = (inputs * int(np.prod(size)), outputs), layer.weight.nbytes
+    line = LayerReport(name, shape, "float32 convolution", False, "", bytes_, bytes_, (), 0.0, 0.0, 0.0)
+    reason = why_not(layer)
+    if x is None:
+        return changed(line, reason="the examples do not come through it")
+    if reason or x.dtype != torch.float32:
+        return changed(line, reason=f"it has {reason or x.dtype}, which our kernel does not do")
+    new = Conv2d(layer).train(layer.training)
+    with torch.no_grad():
+        found = compare({"before": layer.forward, "after": new.forward}, x, seconds=0.05, rounds=5)
+        error = difference([to_array(layer.forward(x))], [to_array(new.forward(x))])
+    seconds = {key: measurement.median for key, measurement in found.items()}
+    line = changed(
+        line, rows=(len(x),), seconds_before=seconds["before"], seconds_after=seconds["after"], error=error
+    )
+    if only_if_faster and not line.seconds_after < line.seconds_before:
+        return changed(line, reason=f"it would take {1 / line.speedup:.2f} x the time")
+    replace(model, name, new)
+    return changed(line, applied=True)
+
+
+def _untouched(model: nn.Module, exampled: bool) -> list[str]:
+    """Say of dense layers and convolutions that were not even tried why that is."""
+    notes = []
+    others: Mapping[str, nn.Module] = {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and not is_dense(layer)
+    }
+    if others:
+        notes.append(f"Not float32 on the CPU, or of a class of its own: {', '.join(others)}.")
+    if not exampled and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
+        notes.append("Convolutions were not tried: that needs example_inputs.")
+    return notes

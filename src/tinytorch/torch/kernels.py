@@ -1,0 +1,171 @@
+"""Our kernels as operators of torch: `torch.ops.tinytorch.linear` and `conv2d`.
+
+An operator is told of a packed weight by its tensors and its form, a JSON text: constants of a traced graph.
+The packed weight itself is made of them when they are first seen, and kept as long as the tensors live.
+"""
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from tinytorch.ops.conv2d import conv2d as our_conv2d
+from tinytorch.ops.linear import linear as our_linear
+from tinytorch.ops.weights.base import PackedWeight, restore
+from tinytorch.runtime.threads import set_num_threads
+from tinytorch.torch.arrays import to_array, to_arrays
+
+_NAMESPACE = "tinytorch"
+_known: Any = WeakIdKeyDictionary()  # first tensor of a weight: (its version, form, weight)
+_torch_threads = 0
+
+
+def follow_threads() -> None:
+    """Use as many threads as torch does, whenever its number has changed."""
+    global _torch_threads  # noqa: PLW0603
+    count = torch.get_num_threads()
+    if count != _torch_threads:
+        _torch_threads = count
+        set_num_threads(count)
+
+
+def encode(weight: PackedWeight) -> str:
+    """Return a weight's form as text, with the names of its arrays in their order."""
+    return json.dumps({"form": weight.form, "names": list(weight.arrays())}, sort_keys=True)
+
+
+def decode(text: str) -> tuple[dict[str, Any], list[str]]:
+    """Return a form and the names of its arrays; ValueError if the text is no form."""
+    try:
+        found = json.loads(text)
+        form, names = found["form"], found["names"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("this is not the form of a packed weight") from None
+    if (
+        not isinstance(form, dict)
+        or not isinstance(names, list)
+        or not all(isinstance(n, str) for n in names)
+    ):
+        raise ValueError("this is not the form of a packed weight")
+    return form, names
+
+
+@functools.lru_cache(maxsize=4096)
+def _columns(form: str) -> int:
+    return int(decode(form)[0]["shape"][1])
+
+
+def weight_of(parts: Sequence[Tensor], form: str) -> PackedWeight:
+    """Return the weight that tensors and a form are, made anew if the tensors have changed."""
+    key, version = parts[0], sum(part._version for part in parts)
+    found = _known.get(key)
+    if found is not None and found[0] == version and found[1] == form:
+        return cast(PackedWeight, found[2])
+    described, names = decode(form)
+    weight = restore(described, to_arrays(dict(zip(names, parts, strict=True))))
+    _known[key] = version, form, weight
+    return weight
+
+
+def know(parts: Sequence[Tensor], form: str, weight: PackedWeight) -> None:
+    """Remember the weight that tensors and a form are."""
+    _known[parts[0]] = sum(part._version for part in parts), form, weight
+
+
+def run_linear(x: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:
+    """Return x (..., in) times a weight, plus a bias, as a tensor of the dtype of x."""
+    follow_threads()
+    rows = to_array(x)
+    flat = rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1]) if rows.size else rows
+    result = our_linear(flat, weight, None if bias is None else to_array(bias))
+    shaped = result if rows.ndim == 2 else result.reshape(*rows.shape[:-1], weight.shape[1])
+    if rows.dtype != result.dtype:
+        return torch.from_numpy(shaped.astype("float32")).to(x.dtype)
+    if x.dtype == torch.bfloat16:
+        return torch.from_numpy(shaped.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(shaped)
+
+
+@torch.library.custom_op(f"{_NAMESPACE}::linear", mutates_args=(), device_types="cpu")
+def linear(x: Tensor, parts: list[Tensor], bias: Tensor | None, form: str) -> Tensor:
+    """x (..., in) times a packed weight, plus a bias."""
+    return run_linear(x, weight_of(parts, form), bias)
+
+
+@linear.register_fake
+def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, form: str) -> Tensor:
+    return x.new_empty((*x.shape[:-1], _columns(form)))
+
+
+@torch.library.custom_op(f"{_NAMESPACE}::linear_backward", mutates_args=(), device_types="cpu")
+def linear_backward(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
+    """The gradient by x: that of the result times the weight, turned."""
+    values = weight_of(parts, form).values()
+    return torch.matmul(gradient, torch.from_numpy(values.astype("float32").T).to(gradient.dtype))
+
+
+@linear_backward.register_fake
+def _(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
+    return gradient.new_empty((*gradient.shape[:-1], int(decode(form)[0]["shape"][0])))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, parts, bias, form = inputs
+    ctx.save_for_backward(*parts)
+    ctx.form, ctx.biased = form, bias is not None
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    by_x = linear_backward(gradient, list(ctx.saved_tensors), ctx.form) if ctx.needs_input_grad[0] else None
+    by_bias = None
+    if ctx.biased and ctx.needs_input_grad[2]:
+        by_bias = gradient.sum(dim=tuple(range(gradient.ndim - 1)))
+    return by_x, [None] * len(ctx.saved_tensors), by_bias, None
+
+
+linear.register_autograd(_backward, setup_context=_keep)
+
+
+@torch.library.custom_op(f"{_NAMESPACE}::conv2d", mutates_args=(), device_types="cpu")
+def conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int]
+) -> Tensor:
+    """Cross-correlation of images (N, C, H, W)."""
+    follow_threads()
+    given = (x.detach(), weight.detach(), None if bias is None else bias.detach())
+    return cast(Tensor, our_conv2d(*given, stride=tuple(stride), padding=tuple(padding)))
+
+
+@conv2d.register_fake
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int]
+) -> Tensor:
+    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, strict=True)
+    return x.new_empty(
+        (
+            x.shape[0],
+            weight.shape[0],
+            *((size + 2 * pad - kernel) // step + 1 for size, kernel, step, pad in sizes),
+        )
+    )
+
+
+def _keep_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, stride, padding = inputs
+    ctx.save_for_backward(x, weight)
+    ctx.rest = list(stride), list(padding), None if bias is None else [len(bias)]
+
+
+def _conv_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight = ctx.saved_tensors
+    stride, padding, sizes = ctx.rest
+    needed = [*ctx.needs_input_grad[:2], sizes is not None and ctx.needs_input_grad[2]]
+    arguments = (gradient, x, weight, sizes, stride, padding, [1, 1], False, [0, 0], 1, needed)
+    return (*torch.ops.aten.convolution_backward(*arguments), None, None)
+
+
+conv2d.register_autograd(_conv_backward, setup_context=_keep_conv)
