@@ -105,6 +105,17 @@ def tile_function(body: Callable[..., None], arguments: Any, fastmath: frozenset
         return int(callback.address)
 
 
+def callback(signature: Any, body: Callable[..., None]) -> int:
+    """Compile `body` as a C function and return its address."""
+    name, kept = identity(body)
+    with building:
+        result: Any = CFunc(_named(body, name), (signature.args, signature.return_type), {}, {})
+        result._cache = KernelCache(name) if kept else NullCache()
+        result.compile()
+        _kept.append(result)
+        return int(result.address)
+
+
 class TileKernel:
     """A kernel for every dtype it is asked for: `kernel[dtype](tiles, *arguments, threads=1)`."""
 

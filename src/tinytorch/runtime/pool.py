@@ -7,6 +7,10 @@ for tiles that somebody has claimed, so a worker that sleeps or was never schedu
 Workers are Python threads that live inside one compiled loop and hold no GIL: they look for work for a short
 while, then sleep on a condition variable. There is one job at a time: a second caller does its own tiles
 itself, since the CPUs are busy anyway. A child made by fork starts with a pool of its own.
+
+Two pools in one process are in each other's way: threads of one look for work on the CPUs that the other
+needs. So a pool can `join` an OpenMP library that is there already, PyTorch's: the same job is then done by
+its threads, which come for it out of their own waiting.
 """
 
 import atexit
@@ -24,10 +28,13 @@ from tinytorch.runtime.threads import MAX_THREADS
 
 # The shared words, a cache line (64 bytes) each so that claiming does not disturb looking.
 GENERATION, TICKET, DONE, FUNCTION, ARGUMENTS, LIMIT, BASE, BUSY, STOP = (64 * i for i in range(9))
-#: Addresses of the system's functions, together in one line: they never change.
-LOCK, UNLOCK, WAIT, SIGNAL, YIELD = (64 * 9 + 8 * i for i in range(5))
+#: Addresses of functions, together in one line: the system's, which never change; `GOMP_parallel` and what
+#: it runs, or 0.
+LOCK, UNLOCK, WAIT, SIGNAL, YIELD, TEAM, MEMBER = (64 * 9 + 8 * i for i in range(7))
+#: How many threads of a team have come.
+ARRIVED = 64 * 10
 #: From here on, three lines for each worker: whether it sleeps, its lock, its condition variable.
-BEDS, BED, ASLEEP, BED_LOCK, BED_CONDITION = 64 * 10, 64 * 3, 0, 64, 128
+BEDS, BED, ASLEEP, BED_LOCK, BED_CONDITION = 64 * 11, 64 * 3, 0, 64, 128
 MAX_WORKERS = MAX_THREADS - 1
 #: The ticket holds generation (31 bits), number of tiles (16) and next tile (16) in one word, so that a
 #: worker that was late for one job can claim nothing of the next.
@@ -80,8 +87,13 @@ def launch(pool, threads, tiles, function, arguments):
         store(pool + BASE, base)
         store(pool + DONE, 0)
         store(pool + TICKET, (generation << 32) | (wave << 16))
+        team, most = load(pool + TEAM), min(threads, wave, MAX_THREADS)
+        if team != 0:
+            store(pool + ARRIVED, 0)
+            call_system(team, load(pool + MEMBER), pool, most, 0)  # returns when all have
+            continue
         store(pool + GENERATION, generation)
-        _wake(pool, min(threads, wave, MAX_THREADS) - 1)
+        _wake(pool, most - 1)
         _work(pool, generation, 0)
         spins = 0
         while load(pool + DONE) < wave:
@@ -90,6 +102,11 @@ def launch(pool, threads, tiles, function, arguments):
             if spins > SPINS:  # the worker may need this very CPU
                 call_system(load(pool + YIELD), 0, 0, 0, 0)
     store(pool + BUSY, 0)
+
+
+def _member(pool):
+    """Do a share of the job as a thread of a team."""
+    _work(pool, load(pool + TICKET) >> 32, add(pool + ARRIVED, 1))
 
 
 def _serve(pool, slot):
@@ -139,8 +156,21 @@ class Pool:
         self._end: Any = None
         self._caller_cpu = -1
 
+    def join(self, parallel: int) -> None:
+        """Let the threads of an OpenMP library do what is launched from now on.
+
+        `parallel` is the address of its `GOMP_parallel(function, argument, threads, flags)`, which compilers
+        call for a parallel region: GNU's library has it, and LLVM's and Intel's for its sake.
+        """
+        from tinytorch.runtime.compile import callback
+
+        self._words[MEMBER // 8] = callback(types.void(types.int64), _member)
+        self._words[TEAM // 8] = parallel
+
     def ready(self, threads: int) -> None:
         """See to it that `threads` - 1 workers exist, away from the caller. A launch is right without."""
+        if self._words[TEAM // 8]:
+            return
         if len(self._threads) < min(threads - 1, self._most):
             self._grow(threads - 1)
         if _current_cpu is not None and (cpu := _current_cpu()) != self._caller_cpu:

@@ -63,10 +63,10 @@ def accelerate(
     convolutions = (
         [] if example_inputs is None else _convolutions(model, example_inputs, skip, only_if_faster)
     )
-    names = {line.name for line in convolutions}
+    images = {name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
     make = quantizer(dtype, weight_only, group_size, activations)
     title = f"accelerate: {dtype}, {torch.get_num_threads()} threads"
-    others = [name for name in skip if name not in names]
+    others = [name for name in skip if name not in images]
     report = apply(model, make, title, example_inputs, rows, others, only_if_faster, only_if_smaller=False)
     if convolutions and report.notes:
         report.notes.clear()

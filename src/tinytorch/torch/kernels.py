@@ -4,11 +4,15 @@ An operator is told of a packed weight by its tensors and its form, a JSON text:
 The packed weight itself is made of them when they are first seen, and kept as long as the tensors live.
 """
 
+import contextlib
+import ctypes
 import functools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
+import threadpoolctl
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
@@ -16,6 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from tinytorch.ops.conv2d import conv2d as our_conv2d
 from tinytorch.ops.linear import linear as our_linear
 from tinytorch.ops.weights.base import PackedWeight, restore
+from tinytorch.runtime import pool
 from tinytorch.runtime.threads import set_num_threads
 from tinytorch.torch.arrays import to_array, to_arrays
 
@@ -25,12 +30,25 @@ _torch_threads = 0
 
 
 def follow_threads() -> None:
-    """Use as many threads as torch does, whenever its number has changed."""
+    """Use torch's own threads, and as many as it does whenever its number has changed."""
     global _torch_threads  # noqa: PLW0603
     count = torch.get_num_threads()
     if count != _torch_threads:
         _torch_threads = count
         set_num_threads(count)
+        pool.current().join(_parallel())
+
+
+@functools.cache
+def _parallel() -> int:
+    """Return where the `GOMP_parallel` of torch's OpenMP library is; 0 if it has none."""
+    own = str(Path(torch.__file__).parent)
+    for library in threadpoolctl.threadpool_info():
+        if library["user_api"] == "openmp" and library["filepath"].startswith(own):
+            with contextlib.suppress(OSError, AttributeError):
+                found = ctypes.CDLL(library["filepath"]).GOMP_parallel
+                return ctypes.cast(found, ctypes.c_void_p).value or 0
+    return 0
 
 
 def encode(weight: PackedWeight) -> str:
