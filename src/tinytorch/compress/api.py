@@ -130,7 +130,8 @@ def low_rank(
     >>> low_rank(Dense(64, 64), rank=4, rows=[4], only_if_faster=False).layers[0].kept_as
     'rank 4, float32'
     """
-    how.factored(_NOTHING, None if rank is None else min(rank, 0), energy, error, dtype)
+    how.check_thinness(rank, energy, error)
+    pack_weight(_NOTHING, dtype)
     chosen = next(
         f"{n} {v}" for n, v in (("rank", rank), ("energy", energy), ("error", error)) if v is not None
     )

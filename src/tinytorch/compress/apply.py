@@ -61,7 +61,7 @@ def look(
     """
     seen = {site.name: Seen() for site in sites}
     if inputs is not None:
-        with model.watched(lambda name, x: seen[name].see(x)):
+        with model.watched(lambda name, x: seen[name].see(x) if name in seen else None):
             results = model.call(inputs)
         return seen, results
     counts = [integer("rows", count, 1) for count in rows]

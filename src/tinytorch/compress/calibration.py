@@ -65,7 +65,7 @@ class Observer:
             raise ValueError(f"percentile must be from 50 to 100, not {percentile!r}")
         low, high = self.low, self.high
         if method == "percentile" and self.count:
-            values = self.values()
+            values = self.values().astype(np.float64)
             low = min(0.0, max(low, float(np.percentile(values, 100 - percentile))))
             high = max(0.0, min(high, float(np.percentile(values, percentile))))
         if method == "mse":

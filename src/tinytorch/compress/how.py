@@ -71,15 +71,10 @@ def factored(
     >>> factored(np.outer(np.arange(8.0), np.arange(4.0)), error=0.01).rank
     1
     """
-    if sum(choice is not None for choice in (rank, energy, error)) != 1:
-        raise ValueError("give one of rank, energy and error")
+    check_thinness(rank, energy, error)
     matrix = _finite(weight).astype(FLOAT64)
-    most = min(matrix.shape)
-    if rank is not None and (type(rank) is not int or not 0 <= rank <= most):
-        raise ValueError(f"rank must be an integer from 0 to {most}, not {rank!r}")
-    for name, share in (("energy", energy), ("error", error)):
-        if share is not None and not 0 <= share <= 1:
-            raise ValueError(f"{name} must be from 0 to 1, not {share!r}")
+    if rank is not None and rank > min(matrix.shape):
+        raise ValueError(f"rank must be at most {min(matrix.shape)}, not {rank}")
     left, values, right = np.linalg.svd(matrix, full_matrices=False)
     if rank is None:
         rest = 1 - energy if energy is not None else float(error or 0) ** 2
@@ -90,6 +85,17 @@ def factored(
     kept = weight.dtype if weight.dtype in FLOATS else FLOAT32
     first, second = (convert(part, kept) for part in (left[:, :rank] * roots, roots[:, None] * right[:rank]))
     return FactoredWeight.of(pack_weight(first, dtype), pack_weight(second, dtype))
+
+
+def check_thinness(rank: Any, energy: Any, error: Any) -> None:
+    """Raise ValueError unless exactly one is given, and is in range."""
+    if sum(choice is not None for choice in (rank, energy, error)) != 1:
+        raise ValueError("give one of rank, energy and error")
+    if rank is not None and (type(rank) is not int or rank < 0):
+        raise ValueError(f"rank must be an integer of at least 0, not {rank!r}")
+    for name, share in (("energy", energy), ("error", error)):
+        if share is not None and (isinstance(share, str) or not 0 <= share <= 1):
+            raise ValueError(f"{name} must be from 0 to 1, not {share!r}")
 
 
 def _finite(weight: Array) -> Array:

@@ -12,8 +12,8 @@ try:
 except ImportError as error:
     raise ImportError("tinytorch.torch needs PyTorch: pip install 'tinytorch-kernels[torch]'") from error
 
-from tinytorch.torch.accelerate import accelerate
 from tinytorch.torch.files import load, save
 from tinytorch.torch.modules import Conv2d, Linear
+from tinytorch.torch.replacing import accelerate
 
 __all__ = ["Conv2d", "Linear", "accelerate", "load", "save"]

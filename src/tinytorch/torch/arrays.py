@@ -19,13 +19,15 @@ def to_tensor(array: Array) -> Tensor:
     """Return an array as a tensor of the same memory, unsigned integers as the signed ones of their bits."""
     if array.dtype == BFLOAT16:
         return to_tensor(array.view(np.int16)).view(torch.bfloat16)
-    signed = array.view(_SIGNED.get(array.dtype, array.dtype))
-    return torch.from_numpy(contiguous(signed, signed.dtype))
+    if array.dtype in _SIGNED:
+        array = array.view(_SIGNED[array.dtype])
+    return torch.from_numpy(array if array.flags.writeable else contiguous(array, array.dtype))
 
 
 def to_array(tensor: Tensor) -> Array:
     """Return a tensor's memory as an array."""
-    tensor = tensor.detach()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(BFLOAT16)
     return tensor.numpy()

@@ -21,8 +21,9 @@ from tinytorch.ops.conv2d import conv2d as our_conv2d
 from tinytorch.ops.linear import linear as our_linear
 from tinytorch.ops.weights.base import PackedWeight, restore
 from tinytorch.runtime import pool
+from tinytorch.runtime.arrays import FLOAT32, HALVES, Array, convert
 from tinytorch.runtime.threads import set_num_threads
-from tinytorch.torch.arrays import to_array, to_arrays
+from tinytorch.torch.arrays import to_array, to_arrays, to_tensor
 
 _NAMESPACE = "tinytorch"
 _known: Any = WeakIdKeyDictionary()  # first tensor of a weight: (its version, form, weight)
@@ -94,24 +95,21 @@ def know(parts: Sequence[Tensor], form: str, weight: PackedWeight) -> None:
     _known[parts[0]] = sum(part._version for part in parts), form, weight
 
 
-def run_linear(x: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:
+def run_linear(x: Tensor, weight: PackedWeight, bias: Array | None) -> Tensor:
     """Return x (..., in) times a weight, plus a bias, as a tensor of the dtype of x."""
     follow_threads()
-    rows = to_array(x)
-    flat = rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1]) if rows.size else rows
-    result = our_linear(flat, weight, None if bias is None else to_array(bias))
+    given = to_array(x)
+    rows = convert(given, FLOAT32) if given.dtype in HALVES else given
+    flat = rows if rows.ndim == 2 or not rows.size else rows.reshape(-1, rows.shape[-1])
+    result = our_linear(flat, weight, bias)
     shaped = result if rows.ndim == 2 else result.reshape(*rows.shape[:-1], weight.shape[1])
-    if rows.dtype != result.dtype:
-        return torch.from_numpy(shaped.astype("float32")).to(x.dtype)
-    if x.dtype == torch.bfloat16:
-        return torch.from_numpy(shaped.view("int16")).view(torch.bfloat16)
-    return torch.from_numpy(shaped)
+    return to_tensor(convert(shaped, given.dtype))
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::linear", mutates_args=(), device_types="cpu")
 def linear(x: Tensor, parts: list[Tensor], bias: Tensor | None, form: str) -> Tensor:
     """x (..., in) times a packed weight, plus a bias."""
-    return run_linear(x, weight_of(parts, form), bias)
+    return run_linear(x, weight_of(parts, form), None if bias is None else to_array(bias))
 
 
 @linear.register_fake

@@ -145,5 +145,8 @@ def replace(model: nn.Module, name: str, new: nn.Module) -> None:
     """Put another module in a place; ValueError where that is the model itself."""
     if not name:
         raise ValueError("the model is itself a dense layer: put it into an nn.Sequential, or use Linear.of")
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, new)
+    old = model.get_submodule(name)
+    for parent in list(model.modules()):  # a layer may have more than one name
+        for own, child in list(parent._modules.items()):
+            if child is old:
+                setattr(parent, own, new)

@@ -78,6 +78,7 @@ class Linear(_Kept):
         self.register_buffer(_FORM, torch.from_numpy(np.frombuffer(self._form.encode(), np.uint8).copy()))
         self.in_features, self.out_features = weight.shape
         self._weight: PackedWeight | None = weight
+        self._offsets = None if self.bias is None else to_array(self.bias)
 
     @property
     def packed(self) -> PackedWeight:
@@ -91,7 +92,7 @@ class Linear(_Kept):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer."""
         if _directly(x) and self._weight is not None:
-            return kernels.run_linear(x, self._weight, self.bias)
+            return kernels.run_linear(x, self._weight, self._offsets)
         return kernels.linear(x, self.parts(), self.bias, self._form)
 
     def _load_from_state_dict(
@@ -137,7 +138,7 @@ class Linear(_Kept):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what the buffers say already."""
-        return {**self.__dict__, "_weight": None}
+        return {**self.__dict__, "_weight": None, "_offsets": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the weight of the buffers again."""

@@ -83,12 +83,13 @@ def _convolutions(
     """Replace convolutions by ours where these are faster on what the examples bring."""
     layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Conv2d}
     seen: dict[str, torch.Tensor] = {}
-    handles = [
-        layer.register_forward_pre_hook(
-            lambda _, given, name=name: seen.setdefault(name, given[0].detach()) is None
-        )
-        for name, layer in layers.items()
-    ]
+    handles = []
+    for name, layer in layers.items():
+
+        def hook(_: nn.Module, given: tuple[Any, ...], name: str = name) -> None:
+            seen.setdefault(name, given[0].detach())
+
+        handles.append(layer.register_forward_pre_hook(hook))
     try:
         TorchModel(model).call(inputs)
     finally:
