@@ -3,7 +3,9 @@
 import copy
 import io
 import json
+import multiprocessing
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -89,6 +91,7 @@ def test_a_layer_is_what_ops_computes(kind):
 @every_kind
 def test_traced(kind):
     module, x = layer(kind), torch.randn(3, 64)
+    torch._dynamo.reset()  # the kinds before were other modules with the same code: it counts them
     with torch.no_grad():
         expected = module(x)
         compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
@@ -428,3 +431,36 @@ def test_threads_follow_torch():
     finally:
         torch.set_num_threads(before)
         set_num_threads(own)
+
+
+@pytest.mark.skipif(not kernels._parallel(), reason="torch's OpenMP library has no GOMP_parallel here")
+def test_torchs_own_threads_do_the_work():
+    """Every tile once, by as many threads as were asked for; and a child made by fork has its own again."""
+    from tinytorch.runtime import pool
+
+    module, x = layer("int8", 512, 512), torch.randn(300, 512)
+    expected = ops.linear(x.numpy(), module.packed, module.bias.numpy())
+    before = torch.get_num_threads()
+    try:
+        for count in (2, 5, 1, 2):
+            torch.set_num_threads(count)
+            for _ in range(20):
+                assert np.array_equal(module(x).numpy(), expected)
+        assert pool.current().team
+        workers = [threading.Thread(target=lambda: [module(x) for _ in range(50)]) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+            assert not worker.is_alive()
+        child = multiprocessing.get_context("fork").Process(target=compute, args=(module, x, expected))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        torch.set_num_threads(before)
+
+
+def compute(module, x, expected):
+    """Run a layer in a child."""
+    assert np.array_equal(module(x).numpy(), expected)

@@ -160,12 +160,18 @@ class Pool:
         """Let the threads of an OpenMP library do what is launched from now on.
 
         `parallel` is the address of its `GOMP_parallel(function, argument, threads, flags)`, which compilers
-        call for a parallel region: GNU's library has it, and LLVM's and Intel's for its sake.
+        call for a parallel region: GNU's library has it, and LLVM's and Intel's for its sake. With 0 the
+        pool's own workers do it again.
         """
         from tinytorch.runtime.compile import callback
 
         self._words[MEMBER // 8] = callback(types.void(types.int64), _member)
         self._words[TEAM // 8] = parallel
+
+    @property
+    def team(self) -> bool:
+        """Whether the threads of an OpenMP library do what is launched."""
+        return bool(self._words[TEAM // 8])
 
     def ready(self, threads: int) -> None:
         """See to it that `threads` - 1 workers exist, away from the caller. A launch is right without."""
