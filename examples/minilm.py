@@ -62,12 +62,12 @@ SENTENCES = (
     "The new bridge is wide enough for trams, bicycles and people on foot, but cars have to go around.",
     "When the lights went out, the audience stayed in their seats and the orchestra played on from memory.",
     "Farmers in the valley have begun to plant trees between their fields, to slow the wind and hold soil.",
-    "Her first novel was refused by eleven publishers, and the twelfth printed it with a mistake in its title.",
+    "Her first novel was refused by eleven publishers, and the twelfth misprinted its title.",
     "The engine runs well when it is cold, yet loses power as soon as the water reaches ninety degrees.",
     "If the parcel has not arrived by Thursday, please call the number on the receipt and ask for the depot.",
     "Old maps of the harbour show an island that no ship has reported for more than two hundred years.",
     "The city council voted last night to close the old market hall for repairs, although most of the "
-    "traders who have their stalls there fear that customers will grow used to shopping elsewhere and not come back.",
+    "traders who have their stalls there fear that customers will shop elsewhere and not come back.",
     "Quantization keeps the weights of a network in fewer bits; it saves memory and time, and what it costs "
     "in accuracy depends on how evenly the numbers of each channel are spread, so it has to be measured.",
     "After the storm the beach was covered with driftwood, seaweed and thousands of small blue shells, and "
@@ -77,7 +77,7 @@ SENTENCES = (
     "Long before there were clocks in every house, people in the town told the time by the bells of the "
     "monastery, by the whistle of the morning train, and by the smell of bread from the ovens at five.",
     "The lawyer explained that the contract could be ended by either side with three months' notice, that "
-    "the deposit would be returned within thirty days, and that any damage would have to be paid for separately.",
+    "the deposit would be returned within thirty days, and that any damage would have to be paid for.",
     "Astronomers have found a planet whose year lasts only nineteen hours, so close to its star that the "
     "rock of its surface melts by day, rises as vapour, and falls again as a rain of stones at dusk.",
     "The recipe asks for six eggs, a pound of flour, butter, sugar and the peel of two lemons, but my "

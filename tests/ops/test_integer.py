@@ -175,3 +175,63 @@ def test_arrays_that_do_not_fit_a_plan_are_left_alone():
     ):
         assert integer.run(prepared, given, part, ones, target, bias) == integer.UNFIT
         assert np.all(target == 7)
+
+
+def test_matmul_integer():
+    rng = np.random.default_rng(9)
+    for shape, inner, columns in (
+        ((3, 2), 40, 21),
+        ((), 7, 1),
+        ((0,), 5, 3),
+        ((4,), 0, 3),
+        ((2,), packed.LONGEST_PART + 5, 3),
+    ):
+        a, b = checks.codes(rng, (*shape, inner)), checks.codes(rng, (inner, columns))
+        for zero_point in (0, -128, 127):
+            exact = (a.astype(np.int64) - zero_point) @ b.astype(np.int64)
+            for right in (b, np.asfortranarray(b), ops.pack_weight(b, "int8", scales=0.5)):
+                result = ops.matmul_integer(a, right, zero_point)
+                assert result.dtype == (np.int32 if inner <= packed.LONGEST_PART else np.int64)
+                assert np.array_equal(result, exact)
+    a, b = checks.codes(rng, (6, 40)), checks.codes(rng, (40, 21))
+    out = np.empty((6, 21), np.int32)
+    assert ops.matmul_integer(a[::-1], b, out=out) is out
+    assert np.array_equal(out, a[::-1].astype(np.int64) @ b)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ((np.ones((2, 3)), np.ones((3, 2), np.int8)), TypeError, "must be int8.*float64"),
+        ((np.ones((2, 3), np.uint8), np.ones((3, 2), np.int8)), TypeError, "uint8"),
+        ((np.ones((2, 3), np.int8), ops.pack_weight(np.ones((3, 2)))), TypeError, "PackedWeight"),
+        ((np.ones((2, 3), np.int8), np.ones((4, 2), np.int8)), ValueError, r"\(2, 3\) does not fit"),
+        ((np.ones((2, 3), np.int8), np.ones(3, np.int8)), ValueError, "does not fit"),
+        ((np.ones((2, 3), np.int8), np.ones((3, 2), np.int8), 128), ValueError, "zero_point"),
+        ((np.ones((2, 3), np.int8), np.ones((3, 2), np.int8), 0.5), TypeError, "zero_point"),
+        ((np.ones((2, 3), np.int8), np.ones((3, 2), np.int8), 0, np.ones((2, 2))), ValueError, "dtype"),
+    ],
+)
+def test_matmul_integer_errors(arguments, error, text):
+    with pytest.raises(error, match=text):
+        ops.matmul_integer(*arguments)
+
+
+def test_codes_with_scales():
+    """What was brought to int8 elsewhere is taken as it is."""
+    rng = np.random.default_rng(10)
+    codes, scales = checks.codes(rng, (37, 21)), rng.random(21).astype(np.float32) + 0.5
+    for weight_only in (False, True):
+        weight = ops.pack_weight(codes, "int8", weight_only, scales=scales)
+        assert np.array_equal(weight.unpacked(), codes)
+        assert np.allclose(weight.values(), codes * scales)
+        x = rng.standard_normal((4, 37)).astype(np.float32)
+        assert np.allclose(ops.linear(x, weight), x @ (codes * scales), rtol=0.05, atol=40)
+    assert np.array_equal(ops.pack_weight(codes, scales=2).values(), codes * np.float64(2))
+    for bad, error in ((np.ones(20), ValueError), (0, ValueError), (np.nan, ValueError), ("1", TypeError)):
+        with pytest.raises(error, match="scales"):
+            ops.pack_weight(codes, "int8", scales=bad)
+    with pytest.raises(TypeError, match="scales go with"):
+        ops.pack_weight(codes.astype(np.float32), "int8", scales=scales)
+    with pytest.raises(TypeError, match="scales go with"):
+        ops.pack_weight(codes, "int4", scales=scales)

@@ -10,6 +10,7 @@ from tinytorch.ops.elementwise import relu
 from tinytorch.ops.linear import linear, pack_weight
 from tinytorch.ops.matmul import matmul
 from tinytorch.ops.quantize import QuantizationWarning, dequantize, quantize
+from tinytorch.ops.quantized import matmul_integer
 from tinytorch.ops.weights.base import PackedWeight
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "dequantize",
     "linear",
     "matmul",
+    "matmul_integer",
     "pack_weight",
     "quantize",
     "relu",

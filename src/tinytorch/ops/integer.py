@@ -20,7 +20,7 @@ from tinytorch.ops.launch import address, suits, takes_rows
 from tinytorch.ops.packed import LONGEST_PART, PackedIntegers, Part
 from tinytorch.ops.plan import cache_bytes
 from tinytorch.runtime import pool
-from tinytorch.runtime.arrays import INT8, INT32, Array, DType, contiguous, empty, or_empty
+from tinytorch.runtime.arrays import INT8, INT32, INT64, Array, DType, contiguous, empty, or_empty
 from tinytorch.runtime.compile import device_function, entry_point, tile_function
 from tinytorch.runtime.intrinsics import address_of, call_kernel, tuple_at
 from tinytorch.runtime.scratch import LINE, scratch_address
@@ -241,24 +241,25 @@ def shifts_of_codes(rows: int, zero_point: int = 0) -> Array | None:
     return np.full(rows, shift, np.int32) if shift else None
 
 
-def integer_product(codes: Array, weight: PackedIntegers, zero_point: int = 0) -> Array:
-    """Return (codes - zero_point) @ weight, exact, of int8 codes (M, K): int32, int64 for a long K."""
-    results = [
-        _part_product(codes[:, k : k + LONGEST_PART], part, zero_point)
-        for k, part in zip(range(0, max(codes.shape[1], 1), LONGEST_PART), weight.parts, strict=True)
-    ]
-    return results[0] if len(results) == 1 else np.asarray(np.sum(results, axis=0, dtype=np.int64))
+def integer_product(codes: Array, weight: PackedIntegers, zero_point: int, out: Array) -> None:
+    """Write (codes - zero_point) @ weight, of int8 codes (M, K), to `out`: int32, or int64 for a long K."""
+    if not out.size:
+        return
+    if len(weight.parts) == 1:
+        _part_product(codes, weight.parts[0], zero_point, out)
+        return
+    some = empty(out.shape, INT32)
+    out[...] = 0
+    for k, part in zip(range(0, codes.shape[1], LONGEST_PART), weight.parts, strict=True):
+        _part_product(codes[:, k : k + LONGEST_PART], part, zero_point, some)
+        out += some
 
 
-def _part_product(codes: Array, part: Part, zero_point: int) -> Array:
-    (rows, inner), columns = codes.shape, part.columns
-    result = empty((rows, columns), INT32)
-    if result.size:
-        prepared = prepare(INT8, INT32, (rows, inner), columns, get_num_threads())
-        shifts = shifts_of_codes(rows, zero_point)
-        done = run(prepared, contiguous(codes, INT8), part, _NO_FACTORS, result, _NO_BIAS, shifts=shifts)
-        assert done == DONE
-    return result
+def _part_product(codes: Array, part: Part, zero_point: int, out: Array) -> None:
+    prepared = prepare(INT8, INT32, codes.shape, part.columns, get_num_threads())
+    shifts = shifts_of_codes(len(codes), zero_point)
+    done = run(prepared, contiguous(codes, INT8), part, _NO_FACTORS, out, _NO_BIAS, shifts=shifts)
+    assert done == DONE
 
 
 def scaled_product(
@@ -284,7 +285,9 @@ def scaled_product(
         done = run(prepared, contiguous(codes, INT8), weight.parts[0], padded(factors), *rest)
         assert done == DONE
         return
-    total = integer_product(codes, weight, zero_point) * scales[:, None] * factors
+    exact = empty(out.shape, INT64)
+    integer_product(codes, weight, zero_point, exact)
+    total = exact * scales[:, None] * factors
     out[...] = total + bias.astype(np.float64) if bias.size else total
     if activation != NONE:
         none = or_empty(None, out.dtype)

@@ -52,6 +52,7 @@ def pack_weight(
     weight_only: bool = False,
     group_size: int = 32,
     activations: Any = None,
+    scales: Any = None,
 ) -> PackedWeight:
     """Pack a (in, out) weight for `linear`; `dtype` converts it, "int8" to one symmetric scale per output.
 
@@ -62,7 +63,8 @@ def pack_weight(
     it is read: more accurate, and as fast where a few rows wait for the weight to come from memory. "int4" is
     always so: codes of 4 bits, a bfloat16 scale for each `group_size` (32, 64 or 128) of them along the
     input, so 4.5, 4.25 or 4.125 bits a weight. With "bfloat16" weights, `activations="bfloat16"` rounds
-    float32 rows to bfloat16 too, for CPUs that multiply pairs of them.
+    float32 rows to bfloat16 too, for CPUs that multiply pairs of them. A weight that was brought to int8
+    elsewhere is given as its codes with their `scales`, a number or one for each output.
 
     Raises ValueError if it is not 2-D, for integers not finite, for another `group_size`, or arguments that
     are for another dtype; TypeError for another dtype.
@@ -81,16 +83,31 @@ def pack_weight(
     if activations is not None and (target != INT8 or weight_only) and not (rounds and target == BFLOAT16):
         kept = f"{target}, weight only" if weight_only else target
         raise ValueError(f"activations={activations!r} does not go with a weight in {kept}")
-    if target == INT8 and weight_only:
-        return pack_widened(*quantization.quantize_calibrated(array, axis=1, name="weight"))
+    if scales is not None and (array.dtype != INT8 or target != INT8):
+        raise TypeError(f"scales go with a weight of int8 codes, not {array.dtype} to be kept as {target}")
     if target == INT8:
-        return pack_quantized(array, SYMMETRIC if activations is None else activations)
+        coded = _codes(array, scales)
+        if weight_only:
+            return pack_widened(*coded)
+        return pack_quantized(*coded, SYMMETRIC if activations is None else activations)
     if target == INT4:
         return pack_groups(array, group_size)
     if target not in FLOATS:
         choices = ", ".join(map(str, _PACKABLE))
         raise TypeError(f"weight has dtype {target}, which is not packed; pass dtype= one of {choices}")
     return pack_floats(array, target, rounds)
+
+
+def _codes(weight: Array, scales: Any) -> tuple[Array, Array]:
+    """Return int8 codes and the scale of each output."""
+    if scales is None:
+        return quantization.quantize_calibrated(weight, axis=1, name="weight")
+    given = quantization.check_scale("scales", read("scales", scales))
+    if given.shape not in ((), weight.shape[1:]):
+        raise ValueError(
+            f"scales have shape {given.shape}; a weight {weight.shape} needs ({weight.shape[1]},)"
+        )
+    return weight, np.broadcast_to(given, weight.shape[1:]).copy()
 
 
 def _packable(dtype: Any) -> DType:

@@ -1,5 +1,6 @@
 """Kernels that compute in int8 on arrays of floats: a product, and ReLU in the integer domain."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,17 @@ from numba import types
 
 from tinytorch.ops.elementwise import BLOCK, RELU
 from tinytorch.ops.elementwise import SERIAL as RELU_SERIAL
-from tinytorch.ops.integer import scaled_product
+from tinytorch.ops.integer import integer_product, scaled_product
 from tinytorch.ops.matmul import MATMUL
-from tinytorch.ops.packed import pack_integers
+from tinytorch.ops.packed import LONGEST_PART, pack_integers
 from tinytorch.ops.product import result_shape, stacks
-from tinytorch.ops.quantize import calibrate, quantized, reference_codes, result_dtype
+from tinytorch.ops.quantize import calibrate, check_zero_point, quantized, reference_codes, result_dtype
 from tinytorch.ops.registry import rounding
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, Array, empty, or_empty
+from tinytorch.ops.weights.base import PackedWeight
+from tinytorch.ops.weights.integers import IntegerWeight
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, INT32, INT64, Array, empty, like, or_empty, read
 from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.output import Output
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.activation import NONE
 
@@ -61,6 +65,42 @@ def _product_reference(a: Array, b: Array) -> Array:
 def matmul_quantized(a: Array, b: Array) -> Array:
     """Both operands quantized to int8 in the call, multiplied in integers and rescaled; all threads."""
     return quantized_product(a, b)[0]
+
+
+def matmul_integer(a: Any, b: Any, zero_point: int = 0, out: Any = None) -> Any:
+    """Return (a - zero_point) @ b of int8 numbers, exact: a (..., K), b (K, N) or packed as int8.
+
+    ONNX's `MatMulInteger`. The result is int32; int64 where K is over 65,792, which an int32 may not hold. Of
+    a packed weight the codes are meant, without its scales.
+
+    Raises TypeError unless both are int8, ValueError for shapes that do not fit, a zero point outside int8
+    and an `out` that does not fit.
+
+    >>> matmul_integer(np.array([[1, -2]], np.int8), np.array([[127], [-128]], np.int8))
+    array([[383]], dtype=int32)
+    """
+    left = read("a", a)
+    weight = b.data if isinstance(b, IntegerWeight) else None
+    right = read("b", b) if weight is None and not isinstance(b, PackedWeight) else None
+    kinds = left.dtype, INT8 if weight is not None else None if right is None else right.dtype
+    if kinds != (INT8, INT8):
+        given = b if kinds[1] is None else kinds[1]
+        raise TypeError(
+            f"a and b must be int8, b an array or packed as int8; they are {kinds[0]} and {given}"
+        )
+    shape: tuple[int, ...] = weight.shape if weight is not None else right.shape if right is not None else ()
+    if left.ndim == 0 or len(shape) != 2 or left.shape[-1] != shape[0]:
+        raise ValueError(f"a {left.shape} does not fit b {shape}: a must be (..., K), b (K, N)")
+    point, inner = check_zero_point(zero_point), shape[0]
+    if weight is None:
+        assert right is not None
+        weight = pack_integers(right)
+    dtype = INT32 if inner <= LONGEST_PART else INT64
+    output = Output(out, (*left.shape[:-1], shape[1]), dtype, dtype, (left, right))
+    if output.buffer.size:
+        rows = left.reshape(math.prod(left.shape[:-1]), inner)
+        integer_product(rows, weight, point, output.buffer.reshape(len(rows), shape[1]))
+    return like(output.take(), a, b) if out is None else out
 
 
 # ReLU

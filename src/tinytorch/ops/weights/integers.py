@@ -166,8 +166,7 @@ class IntegerWeight(PackedWeight):
         scaled_product(codes, scales.astype(np.float64), self.data, self.scales, bias, activation, out)
 
 
-def pack_quantized(weight: Array, activations: Any = SYMMETRIC) -> IntegerWeight:
-    """Bring a (in, out) matrix to int8, a scale for each column; ValueError for NaN and infinity."""
-    codes, scales = quantize_calibrated(weight, axis=1, name="weight")
-    shape = (weight.shape[0], weight.shape[1])
+def pack_quantized(codes: Array, scales: Array, activations: Any = SYMMETRIC) -> IntegerWeight:
+    """Lay (in, out) int8 codes out, with the scale of each column."""
+    shape = (codes.shape[0], codes.shape[1])
     return IntegerWeight(shape, pack_integers(codes), scales, Activations.of(activations))
