@@ -21,6 +21,7 @@ DTYPES = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "int8": np.dtype(np.int8),
 }
 _SAMPLED_ROWS = 4
 _SAMPLED_COLUMNS = 256
@@ -56,7 +57,8 @@ def draw(case: Case) -> Arrays:
     rows, inner, columns = case.shape
     a, b = _draw(0, (rows, inner), case.dtype), _weights((inner, columns), case.dtype)
     bias = _draw(2, (columns,), case.dtype) if case.operation in LAYER else None
-    return Arrays(a, b, bias, empty((rows, columns), a.dtype))
+    dtype = np.dtype(np.int32) if case.operation == "integer" else a.dtype
+    return Arrays(a, b, bias, empty((rows, columns), dtype))
 
 
 def empty(shape: Shape, dtype: Any) -> Array:
@@ -93,7 +95,9 @@ def expected(case: Case) -> tuple[Array, Array]:
         exact = np.maximum(sample(arrays.a), 0)
         return exact, np.zeros(exact.shape)
     a, b = arrays.operands()
-    step = 2 * float(np.abs(a).max()) / 127  # of a coarse quantization: 7 bits, one scale for all rows
+    step = (
+        2 * float(np.abs(a).max()) / 127 if case.dtype != "int8" else 0.0
+    )  # of a coarse quantization: 7 bits, one scale for all rows
     a, b = a[_places(len(a), _SAMPLED_ROWS)], b[:, _places(b.shape[1], _SAMPLED_COLUMNS)]
     if arrays.bias is not None:  # one more term of the sum
         a = np.concatenate((a, np.ones((len(a), 1), a.dtype)), axis=1)
@@ -101,6 +105,8 @@ def expected(case: Case) -> tuple[Array, Array]:
     exact = a.astype(np.float64) @ b.astype(np.float64)
     if case.operation in LAYER:
         exact = np.maximum(exact, 0)
+    if case.operation == "integer":
+        return exact, np.zeros(exact.shape)
     if case.operation == "int8":
         return exact, _int8_bound(a[:, :-1], b[:-1], step)
     return exact, product_bound(a, b, DTYPES[case.dtype], a.shape[1])
@@ -135,7 +141,9 @@ def _places(size: int, most: int) -> Array:
 def _draw(role: int, shape: Shape, dtype: str) -> Array:
     rng = np.random.default_rng((SEED, role, *shape))
     out = empty(shape, DTYPES[dtype])
-    if dtype == "bfloat16":
+    if dtype == "int8":
+        out[...] = rng.integers(-128, 128, shape, np.int8)
+    elif dtype == "bfloat16":
         out[...] = rng.standard_normal(shape, np.float32)
     else:
         rng.standard_normal(shape, out.dtype, out=out)

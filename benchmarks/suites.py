@@ -26,14 +26,15 @@ LAYERS = (
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 #: Operations that are a dense layer: relu(x @ W + b).
 LAYER = ("linear", "int8")
-BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
+BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
 class Case:
     """One thing to time."""
 
-    operation: str  # product; fresh: a product without out=; linear: with bias and ReLU; int8: the same; relu
+    #: product; fresh: a product without out=; linear: with bias and ReLU; int8: the same; integer; relu
+    operation: str
     dtype: str
     shape: Shape
 
@@ -163,6 +164,14 @@ SUITES: dict[str, Suite] = _suites(
         shapes=squares(256, 512, 1024, 2048) + inference(ROWS, LAYERS),
         quick=squares(512) + inference((1, 8, 128), ((384, 384), (768, 3072))),
         peers=("torch", "onnxruntime", "openvino"),
+    ),
+    Suite(
+        "integer",
+        "bare product of int8, exact in int32, weights known ahead",
+        *("integer", "int8", "GOP/s"),
+        shapes=squares(256, 512, 1024, 2048) + inference(ROWS, LAYERS),
+        quick=squares(512) + inference((1, 8, 128), ((384, 384), (768, 3072))),
+        peers=("torch", "onnxruntime"),
     ),
     Suite(
         "relu",

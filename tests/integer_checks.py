@@ -21,6 +21,8 @@ from tinytorch.ops import integer, packed
 from tinytorch.ops.nibbles import FEW_ROWS
 from tinytorch.ops.quantize import reference_codes
 from tinytorch.ops.registry import product_bound, rounding
+from tinytorch.ops.weights.blocks import pack_blocks
+from tinytorch.ops.weights.sparse import pack_sparse
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT32, Array, DType
 from tinytorch.simd import target as target_module
 from tinytorch.simd.activation import ACTIVATIONS
@@ -271,6 +273,28 @@ def check_int4(group_size: int, places: Places) -> None:
             places.look()
 
 
+def check_pruned(dtype: DType, places: Places) -> None:
+    """What pruning leaves: blocks and single numbers, at every edge of their tiles."""
+    rng, lanes = np.random.default_rng(7), chosen().lanes(dtype)
+    rows = (1, 2, lanes, lanes + 1, 4 * lanes + 1, 13)
+    shapes = [(m, 24, n) for m in rows for n in (1, 15, 16, 17, 70)] + [
+        (m, k, 33) for m in rows for k in range(10)
+    ]
+    for m, k, n in shapes:
+        weight = rng.standard_normal((k, n)).astype(dtype)
+        weight[np.add.outer(np.arange(k) // 4, np.arange(n) // 16) % 3 > 0] = 0
+        x = places.put("x", rng.standard_normal((m, k)).astype(dtype))
+        out = places.put("out", np.full((m, n), np.nan, dtype), "rows apart", writeable=True)
+        for kept in (pack_blocks(weight), pack_sparse(weight)):
+            engine_checks.doing("pruned", kept.kind, dtype, m, k, n)
+            placed = {name: places.put(name, array) for name, array in kept.arrays().items()}
+            moved = replace(kept, **placed)
+            assert ops.linear(x, moved, out=out) is out
+            exact = x.astype(np.float64) @ weight
+            engine_checks.expect(out, exact, product_bound(x, weight, dtype, k + 1), kept.kind, m, k, n)
+            places.look()
+
+
 def check_all(guarded: bool = False) -> None:
     """Run every check."""
     kinds = [GuardedPlaces(at_end) for at_end in (True, False)] if guarded else [Places()]
@@ -280,6 +304,7 @@ def check_all(guarded: bool = False) -> None:
             for dtype in (FLOAT32, FLOAT64):
                 check_layers(dtype, places)
                 check_weight_only(dtype, places)
+                check_pruned(dtype, places)
             check_int4(32, places)
     check_blocks()
     check_long_sums()

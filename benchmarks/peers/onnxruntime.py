@@ -2,7 +2,7 @@
 
 In the product both operands are inputs; in the dense layer weight and bias are initializers, which the
 runtime packs when the session is made. The layer in int8 is the graph that its own dynamic quantization
-writes and its optimizer fuses.
+writes and its optimizer fuses. The product of integers gets A without a sign, 128 too large, as it likes it.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from benchmarks.inputs import Arrays
 from benchmarks.peers import Array, Contender, Kept, not_offered
 from benchmarks.suites import Case
 
-_TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+_TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int8": TensorProto.UINT8}
 #: Versions of the format that every ONNX Runtime of the last years reads.
 _IR_VERSION, _OPSET = 8, 17
 _options = onnxruntime.SessionOptions()
@@ -30,12 +30,15 @@ def start(threads: int) -> None:
 
 def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
     """Return the call of a session for this case."""
-    if case.dtype not in _TYPES or case.operation not in ("product", "linear", "int8"):
+    if case.dtype not in _TYPES or case.operation not in ("product", "linear", "int8", "integer"):
         raise not_offered(case.operation, case.dtype)
     if case.operation == "product":
         a, b = arrays.operands()
         session = _product(case.dtype)
         inputs = {"a": a, "b": b}
+    elif case.operation == "integer":
+        a, b = arrays.operands()
+        session, inputs = _integers(b), {"a": (a.astype(np.int16) + 128).astype(np.uint8)}
     else:
         x, weight, bias = arrays.layer()
         session = (_layer if case.operation == "linear" else _int8_layer)(weight, bias)
@@ -78,18 +81,30 @@ def _make_int8_layer(weight: Array, bias: Array) -> Any:
     return _session("float32", nodes, {"x": ["rows", weight.shape[0]]}, constants)
 
 
+def _make_integers(weight: Array) -> Any:
+    nodes = [helper.make_node("MatMulInteger", ["a", "weight", "zero"], ["out"])]
+    constants = {"weight": weight, "zero": np.uint8(128)}
+    return _session("int8", nodes, {"a": ["rows", weight.shape[0]]}, constants, TensorProto.INT32)
+
+
 # To write and read a model with a large weight takes seconds.
-_layer, _int8_layer = Kept(_make_layer), Kept(_make_int8_layer)
+_layer, _int8_layer, _integers = Kept(_make_layer), Kept(_make_int8_layer), Kept(_make_integers)
 
 
-def _session(dtype: str, nodes: list[Any], inputs: dict[str, list[Any]], constants: dict[str, Array]) -> Any:
+def _session(
+    dtype: str,
+    nodes: list[Any],
+    inputs: dict[str, list[Any]],
+    constants: dict[str, Array],
+    result: int | None = None,
+) -> Any:
     kind = _TYPES[dtype]
     graph = helper.make_graph(
         nodes,
         "case",
         [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info("out", kind, ["rows", "columns"])],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        [helper.make_tensor_value_info("out", result or kind, ["rows", "columns"])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
     model.ir_version = _IR_VERSION

@@ -13,6 +13,7 @@ from tinytorch.ops.onepass import copy_pass
 from tinytorch.runtime.threads import set_num_threads
 
 _pack, _pack_int8 = Kept(ops.pack_weight), Kept(lambda weight: ops.pack_weight(weight, "int8"))
+_pack_codes = Kept(lambda codes: ops.pack_weight(codes, "int8", scales=1.0))
 
 
 def start(threads: int) -> None:
@@ -45,6 +46,9 @@ def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
             x, weight, bias = arrays.layer()
             small = _pack_int8(weight)
             return {"tinytorch": Contender(lambda: ops.linear(x, small, bias, activation="relu", out=out))}
+        case "integer":
+            codes, kept = arrays.a, _pack_codes(arrays.operands()[1])
+            return {"tinytorch": Contender(lambda: ops.matmul_integer(codes, kept, out=out))}
         case "relu":
             x, copy = arrays.a, copy_pass[arrays.a.dtype, 1]
             return {

@@ -35,6 +35,9 @@ def make(case: Case, arrays: Arrays) -> dict[str, Contender]:
         case "int8":
             layer = _quantize(*arrays.layer()[1:])
             return {"torch": Contender(lambda: layer(a), returns=True)}
+        case "integer":
+            codes = _tensor(arrays.operands()[1])
+            return {"torch": Contender(lambda: torch._int_mm(a, codes, out=out))}
         case "relu":
             return {
                 "torch": Contender(lambda: torch.clamp_min(a, 0, out=out)),

@@ -255,10 +255,15 @@ def integer_product(codes: Array, weight: PackedIntegers, zero_point: int, out: 
         out += some
 
 
-def _part_product(codes: Array, part: Part, zero_point: int, out: Array) -> None:
+def run_codes(codes: Array, part: Part, zero_point: int, out: Array) -> int:
+    """Write (codes - zero_point) @ part to `out`, int32: DONE or UNFIT."""
     prepared = prepare(INT8, INT32, codes.shape, part.columns, get_num_threads())
     shifts = shifts_of_codes(len(codes), zero_point)
-    done = run(prepared, contiguous(codes, INT8), part, _NO_FACTORS, out, _NO_BIAS, shifts=shifts)
+    return run(prepared, codes, part, _NO_FACTORS, out, _NO_BIAS, shifts=shifts)
+
+
+def _part_product(codes: Array, part: Part, zero_point: int, out: Array) -> None:
+    done = run_codes(contiguous(codes, INT8), part, zero_point, out)
     assert done == DONE
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numpy import ndarray
 
 from tinytorch.ops.elementwise import BLOCK, RELU
 from tinytorch.ops.elementwise import SERIAL as RELU_SERIAL
-from tinytorch.ops.integer import integer_product, scaled_product
+from tinytorch.ops.integer import DONE, integer_product, run_codes, scaled_product
 from tinytorch.ops.matmul import MATMUL
 from tinytorch.ops.packed import LONGEST_PART, pack_integers
 from tinytorch.ops.product import result_shape, stacks
@@ -79,6 +80,10 @@ def matmul_integer(a: Any, b: Any, zero_point: int = 0, out: Any = None) -> Any:
     >>> matmul_integer(np.array([[1, -2]], np.int8), np.array([[127], [-128]], np.int8))
     array([[383]], dtype=int32)
     """
+    if type(a) is ndarray and type(b) is IntegerWeight and zero_point == 0:
+        plain = _plain(a, b, out)
+        if plain is not None:
+            return plain
     left = read("a", a)
     weight = b.data if isinstance(b, IntegerWeight) else None
     right = read("b", b) if weight is None and not isinstance(b, PackedWeight) else None
@@ -101,6 +106,18 @@ def matmul_integer(a: Any, b: Any, zero_point: int = 0, out: Any = None) -> Any:
         rows = left.reshape(math.prod(left.shape[:-1]), inner)
         integer_product(rows, weight, point, output.buffer.reshape(len(rows), shape[1]))
     return like(output.take(), a, b) if out is None else out
+
+
+def _plain(a: Array, weight: IntegerWeight, out: Any) -> Array | None:
+    """Return the product for the plainest arguments, contiguous; else None."""
+    if a.dtype is not INT8 or a.ndim != 2 or not a.size or a.shape[1] != weight.shape[0]:
+        return None
+    if not weight.shape[1] or len(weight.data.parts) > 1:
+        return None
+    c = empty((len(a), weight.shape[1]), INT32) if out is None else out
+    if type(c) is not ndarray or c.dtype is not INT32 or c.ndim != 2 or not c.flags.writeable:
+        return None
+    return c if run_codes(a, weight.data.parts[0], 0, c) == DONE else None
 
 
 # ReLU
