@@ -80,6 +80,20 @@ def wrong(weight: ops.PackedWeight, x: Array, result: Array) -> str | None:
     return mismatch(result[some], exact, bound)
 
 
+def table(layer: tuple[int, int], threads: int, found: Sequence[dict[str, Any]]) -> Table:
+    """Lay out one layer: a line for each kind, a column for each number of rows."""
+    title = f"{layer[0]} x {layer[1]}, {threads} thread{'s' * (threads > 1)}: time of float32 by that of each"
+    result = Table(title=title, title_justify="left")
+    result.add_column("kept as")
+    result.add_column("MB", justify="right")
+    for row in found:
+        result.add_column(f"{row['rows']} row{'s' * (row['rows'] > 1)}", justify="right")
+    for name, size in found[0]["bytes"].items():
+        ratios = [row["seconds"][FLOAT] / row["seconds"][name] for row in found]
+        result.add_row(name, f"{size / 1e6:.1f}", *(f"{ratio:.2f}" for ratio in ratios))
+    return result
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
@@ -88,22 +102,13 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     shapes = options.shapes or [(m, *layer) for layer in LAYERS for m in ROWS]
-    console, everything = Console(), []
+    console, everything = Console(), list[dict[str, Any]]()
     for threads in options.threads:
         set_num_threads(threads)
-        table = Table(title=f"x float32, {threads} threads", title_justify="left")
-        for name in ("shape", "float32 us", *list(KINDS)[1:]):
-            table.add_column(name, justify="left" if name == "shape" else "right")
         for layer in dict.fromkeys((shape[1], shape[2]) for shape in shapes):
-            for row in measure(layer, [shape[0] for shape in shapes if shape[1:] == layer]):
-                everything.append(row)
-                seconds = row["seconds"]
-                ratios = (
-                    f"{seconds[FLOAT] / seconds[n]:.2f}" if n in seconds else "-" for n in list(KINDS)[1:]
-                )
-                shape = " x ".join(map(str, (row["rows"], *layer)))
-                table.add_row(shape, f"{seconds[FLOAT] * 1e6:.0f}", *ratios)
-        console.print(table)
+            found = measure(layer, [shape[0] for shape in shapes if shape[1:] == layer])
+            everything += found
+            console.print(table(layer, threads, found))
     if options.json:
         options.json.write_text(json.dumps(everything, indent=1))
     return 0

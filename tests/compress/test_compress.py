@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+import safetensors
+from safetensors.numpy import load_file, save_file
 
 from tinytorch import compress, ops
 from tinytorch.compress import apply as trying
@@ -326,3 +328,58 @@ def test_dense_holds_a_packed_weight():
     assert Dense(64, 64).hold(ops.pack_weight(before, "int4")).pack()(X[:, :64]).shape == (20, 64)
     with pytest.raises(ValueError, match="does not fit a layer"):
         layer.hold(ops.pack_weight(before[1:], "int8"))
+
+
+# Files
+
+
+@every_way
+def test_save_and_load(way, faster, tmp_path):
+    model = network()
+    WAYS[way](model, skip=["2"])
+    compress.save(model, tmp_path / "net.safetensors")
+    other = compress.load(network(5), tmp_path / "net.safetensors")
+    assert np.array_equal(other(X).data, model(X).data)
+    assert other.layers[0].nbytes == model.layers[0].nbytes < 128 * 256 * 4
+    assert np.array_equal(compress.load(other, tmp_path / "net.safetensors")(X).data, model(X).data)
+
+
+def test_files_that_do_not_fit(faster, tmp_path):
+    model, path = network(), tmp_path / "net.safetensors"
+    compress.quantize(model, "int8", X)
+    compress.save(model, path)
+    content, state = path.read_bytes(), load_file(path)
+    with safetensors.safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    forms = json.loads(metadata["forms"])
+    target = network(5)
+    expected = target(X).data
+
+    def write(state, **said):
+        save_file(state, path, {**metadata, **said})
+
+    for make in (
+        lambda: path.write_bytes(content[:-10]),
+        lambda: path.write_bytes(content[:9]),
+        lambda: path.write_bytes(b"not this"),
+        lambda: save_file(state, path),
+        lambda: write(state, version="9"),
+        lambda: write(state, forms="["),
+        lambda: write(state, forms="[]"),
+        lambda: write(state, forms="{}"),
+        lambda: write(state, forms=json.dumps({**forms, "0": 3})),
+        lambda: write(state, forms=json.dumps({**forms, "0": {**forms["0"], "kind": "pickle"}})),
+        lambda: write(state, forms=json.dumps({**forms, "0": {**forms["0"], "shape": [128, 512]}})),
+        lambda: write({**state, "0/panels": state["0/panels"][1:]}),
+        lambda: write({**state, "0/bias": state["0/bias"][1:]}),
+        lambda: write({**state, "9/bias": state["0/bias"]}),
+        lambda: write({key: value for key, value in state.items() if key != "2/bias"}),
+    ):
+        make()
+        with pytest.raises(ValueError, match=r"net\.safetensors"):
+            compress.load(target, path)
+        assert np.array_equal(target(X).data, expected)
+    with pytest.raises(OSError, match="nowhere"):
+        compress.load(target, tmp_path / "nowhere")
+    with pytest.raises(TypeError, match="not a Sequential"):
+        compress.save(3, path)

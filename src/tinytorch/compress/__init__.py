@@ -10,14 +10,17 @@ PyTorch, with torchao or with your own loop, and compress what comes of it.
 """
 
 from tinytorch.compress.api import calibrate, low_rank, prune, quantize, sensitivity
+from tinytorch.compress.files import load, save
 from tinytorch.compress.report import LayerReport, Report
 
 __all__ = [
     "LayerReport",
     "Report",
     "calibrate",
+    "load",
     "low_rank",
     "prune",
     "quantize",
+    "save",
     "sensitivity",
 ]

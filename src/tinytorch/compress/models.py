@@ -72,19 +72,14 @@ class Native(Model):
     def __init__(self, model: Sequential | Dense) -> None:
         self._model = model
 
-    def _layers(self) -> list[tuple[str, Dense]]:
-        if isinstance(self._model, Dense):
-            return [("", self._model)]
-        return list(_named(self._model, ""))
-
     def sites(self) -> list[Site]:
         """Return the dense layers, named by their places in `layers`: "0", "3.1"."""
-        return [_site(name, layer) for name, layer in self._layers()]
+        return [_site(name, layer) for name, layer in named_layers(self._model)]
 
     @contextmanager
     def watched(self, see: Callable[[str, Array], None]) -> Iterator[None]:
         """Tell of what every dense layer is given."""
-        layers = self._layers()
+        layers = named_layers(self._model)
         for name, layer in layers:
             layer.observer = lambda x, name=name: see(name, x)
         try:
@@ -97,6 +92,15 @@ class Native(Model):
         """Run it: `inputs` is one batch, or a list of batches."""
         batches = inputs if isinstance(inputs, list) else [inputs]
         return [read("the result", self._model(batch)) for batch in batches]
+
+
+def named_layers(model: Any) -> list[tuple[str, Dense]]:
+    """Return the dense layers of a network by their places in `layers`; "" for a `Dense` itself."""
+    if isinstance(model, Dense):
+        return [("", model)]
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model is a {type(model).__name__}, not a Sequential or a Dense")
+    return list(_named(model, ""))
 
 
 def _named(network: Sequential, start: str) -> Iterator[tuple[str, Dense]]:

@@ -11,7 +11,7 @@ from tinytorch.ops.matmul import loops
 from tinytorch.ops.product import result_shape
 from tinytorch.ops.weights.base import PackedWeight
 from tinytorch.runtime.arguments import integer
-from tinytorch.runtime.arrays import like, read
+from tinytorch.runtime.arrays import Array, like, read
 
 
 def matmul_naive(a: Any, b: Any) -> Any:
@@ -73,12 +73,17 @@ class Dense:
         self._weights = weights
 
     @property
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
+    def held(self) -> PackedWeight | Array:
+        """What it holds: a packed weight, or the array of its weights."""
         if self._weights is None:
             assert self._packed[0] is not None
-            return self._packed[0].nbytes
-        return self._weights.data.nbytes
+            return self._packed[0]
+        return self._weights.data
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the weights take."""
+        return self.held.nbytes
 
     def __call__(self, x: Any, activation: str | None = None) -> Tensor:
         """Apply the layer to x (..., in), and an activation of `ops.linear` in the same kernel."""

@@ -4,18 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tinytorch.compress.files import FORMAT, VERSION, read_file
 from tinytorch.ops.weights.base import restore
 from tinytorch.torch import kernels
 from tinytorch.torch.arrays import to_arrays
 from tinytorch.torch.models import replace
 from tinytorch.torch.modules import Conv2d, Linear
-
-_FORMAT, _VERSION = "tinytorch", 1
 
 
 def save(model: nn.Module, path: Any) -> None:
@@ -34,7 +32,7 @@ def save(model: nn.Module, path: Any) -> None:
         # safetensors keeps no two names of one memory: tied weights are written once for each.
         tensors[name] = tensor.detach().clone().contiguous() if key in seen else tensor.detach().contiguous()
         seen[key] = name
-    save_file(tensors, path, {"format": _FORMAT, "version": str(_VERSION), "layers": json.dumps(layers)})
+    save_file(tensors, path, {"format": FORMAT, "version": VERSION, "layers": json.dumps(layers)})
 
 
 def load(model: nn.Module, path: Any) -> nn.Module:
@@ -46,15 +44,8 @@ def load(model: nn.Module, path: Any) -> nn.Module:
     was; OSError if it cannot be read.
     """
     path = Path(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        state = load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from None
-    if metadata.get("format") != _FORMAT or metadata.get("version") != str(_VERSION):
-        raise ValueError(f"{path} is not a file of tinytorch, version {_VERSION}")
-    packed = _packed(model, state, metadata, path)
+    state, layers = read_file(path, "layers", "pt", load_file)
+    packed = _packed(model, state, layers, path)
     # On a copy of everything but the weights first: a file that does not fit changes nothing.
     trial = model.state_dict()
     own = [key for key in trial if not any(key.startswith(f"{name}.") for name in packed)]
@@ -80,13 +71,10 @@ def load(model: nn.Module, path: Any) -> nn.Module:
 
 
 def _packed(
-    model: nn.Module, state: dict[str, Any], metadata: dict[str, str], path: Path
+    model: nn.Module, state: dict[str, Any], layers: dict[str, Any], path: Path
 ) -> dict[str, nn.Module]:
     """Return the layers of a file that take the places of a model's."""
     try:
-        layers = json.loads(metadata.get("layers", ""))
-        if not isinstance(layers, dict):
-            raise ValueError("its list of layers is none")
         found: dict[str, nn.Module] = {}
         for name, kind in layers.items():
             own = {

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinytorch.runtime.arrays import FLOAT32, FLOATS, Array, DType, contiguous, promote
+from tinytorch.runtime.arrays import FLOAT32, FLOATS, HALVES, Array, DType, contiguous, promote
 
 Form = dict[str, Any]
 
@@ -134,8 +134,9 @@ def restore(form: Mapping[str, Any], arrays: Mapping[str, Array]) -> PackedWeigh
 def expect(arrays: Mapping[str, Array], name: str, dtype: DType, shape: tuple[int, ...]) -> Array:
     """Return an array of a weight that is brought back; ValueError unless it is as it must be."""
     array = arrays[name]
-    if array.dtype.kind == "i" and dtype.kind == "u" and array.dtype.itemsize == dtype.itemsize:
-        array = array.view(dtype)  # torch has no unsigned ones
+    bits = array.dtype.kind in "iu" and (dtype.kind == "u" or dtype in HALVES)
+    if bits and array.dtype.itemsize == dtype.itemsize:
+        array = array.view(dtype)  # files keep half types, and torch unsigned integers, as their bits
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
         raise ValueError(f"{name} of a weight is {array.dtype} {array.shape} where {dtype} {shape} belongs")
     return array
