@@ -181,11 +181,11 @@ def linear_fused(x: Array, weight: Array, bias: Array) -> Array:
     return product(x, weight, bias, RELU)
 
 
-def _ahead(dtype: str | None) -> Any:
+def _ahead(dtype: str | None, weight_only: bool = False) -> Any:
     """Pack the weight before the call that is timed, as a network does when it is loaded."""
 
     def prepare(x: Array, weight: Array, bias: Array) -> Any:
-        packed = pack_weight(weight, dtype)
+        packed = pack_weight(weight, dtype, weight_only)
         return lambda x, weight, bias: _linear_packed(x, packed, bias, RELU, None)
 
     return prepare
@@ -226,6 +226,36 @@ def _int8_bound(x: Array, weight: Array, bias: Array) -> Array:
 def linear_int8(x: Array, weight: Array, bias: Array) -> Array:
     """Weights in int8, one scale per output; each row of x quantized in the call."""
     return _linear_packed(x, pack_weight(weight, "int8"), bias, RELU, None)
+
+
+def _kept(dtype: str) -> dict[str, Any]:
+    """Return reference and bound of a layer whose weight is kept in integers and meets floats."""
+
+    def values(weight: Array) -> Array:
+        return pack_weight(weight, dtype, weight_only=True).values().astype(np.float64)
+
+    def reference(x: Array, weight: Array, bias: Array) -> Array:
+        return np.maximum(x.astype(np.float64) @ values(weight) + bias, 0)
+
+    def bound(x: Array, weight: Array, bias: Array) -> Array:
+        # Sums are of codes, those of int4 from 0 to 15 until 8 is taken away: up to 3 times the largest.
+        largest = np.abs(values(weight)).max(axis=0, initial=0) * np.ones((len(weight), 1))
+        error = product_bound(x, 3 * largest, x.dtype, len(weight) + 1)
+        return error + 3 * rounding(np.abs(x @ values(weight)) + np.abs(bias), x.dtype)
+
+    return {"reference": reference, "bound": bound, "prepare": _ahead(dtype, weight_only=True)}
+
+
+@LINEAR.rung("int8, weight only", dtypes=(FLOAT32, FLOAT64), **_kept("int8"))
+def linear_int8_weight(x: Array, weight: Array, bias: Array) -> Array:
+    """Weights in int8, widened as they are read; x as it is."""
+    return _linear_packed(x, pack_weight(weight, "int8", weight_only=True), bias, RELU, None)
+
+
+@LINEAR.rung("int4, weight only", dtypes=(FLOAT32, FLOAT64), **_kept("int4"))
+def linear_int4_weight(x: Array, weight: Array, bias: Array) -> Array:
+    """Weights in 4 bits, a scale for each 32 of them; x as it is."""
+    return _linear_packed(x, pack_weight(weight, "int4"), bias, RELU, None)
 
 
 def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, out: Any = None) -> Any:
