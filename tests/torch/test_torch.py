@@ -340,7 +340,7 @@ def test_what_is_not_taken():
     with pytest.raises(ValueError, match=r"put it into an nn\.Sequential"):
         ours.accelerate(nn.Linear(64, 64), "int8")
     double = nn.Sequential(nn.Linear(8, 8).double())
-    assert "Not float32 on the CPU" in str(ours.accelerate(double))
+    assert "it is not float32 on the CPU" in str(ours.accelerate(double))
 
 
 # Files
@@ -364,6 +364,28 @@ def test_save_and_load(saved):
         assert type(fresh[2][0]) is ours.Linear
         assert torch.equal(fresh(x), model(x))
         assert torch.equal(ours.load(fresh, path)(x), model(x))  # into one that is accelerated already
+
+
+def test_a_layer_under_two_names_is_saved_and_loaded(tmp_path):
+    model, x = Shared(), torch.randn(3, 64)
+    ours.accelerate(model, "int8", x)
+    ours.save(model, tmp_path / "shared.safetensors")
+    again = ours.load(Shared(), tmp_path / "shared.safetensors")
+    assert again.first is again.again
+    with torch.no_grad():
+        assert torch.equal(again(x), model(x))
+
+
+class Shared(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.again = self.first
+
+    def forward(self, x):
+        return self.last(self.again(self.first(x)))
 
 
 def test_save_needs_something_of_ours(tmp_path):
@@ -464,3 +486,109 @@ def test_torchs_own_threads_do_the_work():
 def compute(module, x, expected):
     """Run a layer in a child."""
     assert np.array_equal(module(x).numpy(), expected)
+
+
+# What models do
+
+
+def test_transformer_layers_of_torch_keep_their_fast_path():
+    model, x = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval(), torch.randn(2, 5, 32)
+    with torch.no_grad():
+        exact = model(x)
+    report = ours.accelerate(nn.Sequential(model), "int8", x)
+    assert "0.linear1 stays: PyTorch's fast path reads its weight." in str(report)
+    with torch.no_grad():
+        assert torch.allclose(model(x), exact, atol=1e-5)
+
+
+def test_weight_is_what_the_packed_one_stands_for():
+    plain = nn.Linear(64, 48)
+    module = ours.Linear.of(plain, "int8")
+    assert module.weight.shape == (48, 64)
+    assert torch.allclose(module.weight, plain.weight, atol=0.01)
+
+
+def test_wrong_arguments_change_nothing():
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 4)), torch.randn(2, 3, 8, 8)
+    for arguments, error in (
+        ({"dtype": "int4", "group_size": 7}, ValueError),
+        ({"skip": ["nope"]}, ValueError),
+        ({"skip": "0"}, TypeError),
+        ({"activations": "junk"}, ValueError),
+    ):
+        with pytest.raises(error):
+            ours.accelerate(model, example_inputs=x, **arguments)
+        assert type(model[0]) is nn.Conv2d
+        assert type(model[2]) is nn.Linear
+    with pytest.raises(ValueError, match=r"itself a Conv2d: put it into an nn\.Sequential"):
+        ours.accelerate(nn.Conv2d(3, 8, 3), "float32", x)
+
+
+class ByName(nn.Module):
+    """Calls its layer with a keyword, and holds a frozen part in evaluation mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.frozen = nn.Linear(8, 8), nn.BatchNorm1d(8)
+        self.frozen.eval()
+
+    def forward(self, x):
+        return self.frozen(self.dense(input=x))
+
+
+def test_keywords_and_frozen_parts():
+    model = ByName()
+    assert model.training
+    assert ours.accelerate(model, "float32", torch.ones(2, 8)).applied == ["dense"]
+    assert model.training
+    assert not model.frozen.training
+
+
+def test_tied_weights_are_told_of():
+    report = ours.accelerate(Tied(), "float32", {"ids": torch.arange(6).reshape(2, 3)})
+    assert "out stays: another module has its weight, too." in str(report)
+
+
+def test_inputs_that_a_layer_does_not_take():
+    module = layer("int8")
+    with pytest.raises(TypeError, match=r"float tensor on the CPU; it is torch\.int64"):
+        module(torch.ones(2, 64, dtype=torch.int64))
+    with pytest.raises(ValueError, match="single number"):
+        module(torch.tensor(1.0))
+    with pytest.raises(ValueError, match="does not fit"):
+        module(torch.ones(2, 63))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        module(torch.full((2, 64), torch.nan))
+
+
+def test_made_in_inference_mode_and_used_outside():
+    with torch.inference_mode():
+        module = layer("int8")
+    x = torch.randn(3, 64, requires_grad=True)
+    module(x).sum().backward()
+    assert x.grad is not None
+
+
+def test_a_new_bias_counts():
+    module, x = layer("int8"), torch.randn(3, 64)
+    before = module(x)
+    module.bias = module.bias + 1
+    assert torch.allclose(module(x), before + 1, atol=1e-5)
+
+
+def test_a_convolution_keeps_the_dtype():
+    module = ours.Conv2d(nn.Conv2d(3, 4, 3))
+    assert module(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_a_file_for_other_layers(saved):
+    _, path = saved
+    for other in (nn.ReLU(), nn.Embedding(96, 64)):
+        model = network()
+        model[2][0] = other
+        with pytest.raises(ValueError, match="not a dense layer"):
+            ours.load(model, path)
+    with pytest.raises(ValueError, match=r"put it into an nn\.Sequential"):
+        ours.save(layer("int8"), path)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ours.save(nn.Sequential(layer("int8")), path.parent / "nowhere" / "file")

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from tinytorch.compress import how
-from tinytorch.compress.apply import ROWS, Make, Timed, apply, difference, look, measure
+from tinytorch.compress.apply import ROWS, Make, Timed, apply, difference, look, measure, sites_of
 from tinytorch.compress.calibration import Observer, Scale
 from tinytorch.compress.models import Site, adapt
 from tinytorch.compress.report import LayerReport, Report
 from tinytorch.ops.linear import pack_weight
 from tinytorch.ops.weights.base import PackedWeight
+from tinytorch.ops.weights.integers import Activations
 from tinytorch.runtime.arrays import Array
 
 #: A weight of nothing, to try arguments on.
@@ -61,7 +62,13 @@ def quantizer(dtype: Any, weight_only: bool, group_size: int, activations: Any) 
     scales = activations if isinstance(activations, Mapping) else None
     options: dict[str, Any] = {"weight_only": weight_only, "group_size": group_size}
     # Wrong options are told of before a model is touched.
-    pack_weight(_NOTHING, dtype, activations=(1.0, 0) if scales is not None else activations, **options)
+    if scales is None:
+        pack_weight(_NOTHING, dtype, activations=activations, **options)
+    else:
+        for pair in scales.values():
+            Activations.of(pair)
+        if pack_weight(_NOTHING, dtype, **options).kind != "int8":
+            raise ValueError(f"scales of activations do not go with weights in {dtype}, weight_only or not")
 
     def make(site: Site, weight: Array) -> PackedWeight:
         given = activations
@@ -167,6 +174,8 @@ def calibrate(
     Observer().scale(method, percentile, symmetric)  # wrong arguments are told of before anything is run
     with found.watched(lambda name, x: observers[name].see(x)):
         found.call(inputs)
+    if not any(observer.count for observer in observers.values()):
+        raise ValueError("no dense layer was given anything: the examples are empty, or there is none")
     return {
         name: observer.scale(method, percentile, symmetric)
         for name, observer in observers.items()
@@ -194,17 +203,24 @@ def sensitivity(
     >>> [layer.kept_as for layer in report.layers]
     ['int8', 'int8 weight only', 'int4']
     """
+    if inputs is None:
+        raise ValueError("sensitivity needs inputs: examples whose results are compared")
+    chosen: Any = WAYS if ways is None else ways
+    if not isinstance(chosen, Mapping) or not all(map(callable, chosen.values())):
+        raise TypeError(f"ways must be functions from a weight to a packed one, by name, not {ways!r:.60}")
     found = adapt(model)
-    sites = [site for site in found.sites() if site.name not in skip]
+    sites = sites_of(found, skip)
     seen, before = look(found, inputs, sites, ROWS)
     lines: list[LayerReport] = []
     timed: Timed = {}
     for site in sites:
-        for way in (WAYS if ways is None else ways).values():
+        for name, way in chosen.items():
             if not seen[site.name].rows:
                 continue
             packed = way(site.weight())
-            line = measure(site, packed, seen[site.name], timed)
+            if not isinstance(packed, PackedWeight):
+                raise TypeError(f"way {name!r} returned a {type(packed).__name__}, not a packed weight")
+            line = measure(site, packed, seen[site.name], timed, name)
             undo = site.install(packed)
             try:
                 after = difference(before, found.call(inputs))

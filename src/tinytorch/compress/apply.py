@@ -64,6 +64,8 @@ def look(
         with model.watched(lambda name, x: seen[name].see(x) if name in seen else None):
             results = model.call(inputs)
         return seen, results
+    if isinstance(rows, int) or not len(rows):
+        raise ValueError(f"rows must be numbers of rows, as [1, 32], not {rows!r}")
     counts = [integer("rows", count, 1) for count in rows]
     rng = np.random.default_rng(0)
     for site in sites:
@@ -87,63 +89,92 @@ def apply(
     ValueError of `make` leaves a layer as it is, with its words for a reason.
     """
     found = adapt(model)
-    every = found.sites()
-    names = {site.name for site in every}
-    if unknown := sorted(set(skip) - names):
-        raise ValueError(
-            f"there is no layer {unknown[0]!r} to skip; there are {', '.join(sorted(names)) or 'none'}"
-        )
-    sites = [site for site in every if site.name not in skip]
+    sites = sites_of(found, skip)
     seen, before = look(found, inputs, sites, rows)
     lines: list[LayerReport] = []
+    undo: list[Callable[[], None]] = []
     timed: Timed = {}
-    for site in sites:
-        what = seen[site.name]
-        if not what.rows:
-            lines.append(_left(site, "the examples do not come through it"))
-            continue
-        weight = site.weight()
-        try:
-            packed = make(site, weight)
-        except ValueError as error:
-            lines.append(_left(site, str(error)))
-            continue
-        line = measure(site, packed, what, timed)
-        if only_if_faster and only_if_smaller and line.bytes_after > line.bytes_before:
-            line = replace(line, reason="it would take more bytes")
-        elif only_if_faster and not line.seconds_after < line.seconds_before:
-            line = replace(line, reason=f"it would take {1 / line.speedup:.2f} x the time")
-        else:
-            site.install(packed)
-            line = replace(line, applied=True)
-        lines.append(line)
+    try:
+        for site in sites:
+            lines.append(_try(site, make, seen[site.name], timed, only_if_faster, only_if_smaller, undo))
+    except BaseException:
+        for back in reversed(undo):
+            back()
+        raise
     report = Report(model, lines, title)
     if before and report.applied:
         report.error = difference(before, found.call(inputs))
-    if not every:
-        report.notes.append("There is no dense layer in it.")
     return report
+
+
+def names_to_skip(skip: Any) -> list[str]:
+    """Return the names of layers to skip as a list; TypeError for a single string."""
+    if isinstance(skip, str):
+        raise TypeError(f"skip must be a list of names, not {skip!r}: pass [{skip!r}]")
+    return list(skip)
+
+
+def sites_of(model: Model, skip: Any) -> list[Site]:
+    """Return the layers of a model but those to skip; ValueError for one that is not there."""
+    every, names = model.sites(), names_to_skip(skip)
+    there = {site.name for site in every}
+    if unknown := sorted(set(names) - there):
+        listed = ", ".join(sorted(there)) or "none"
+        raise ValueError(f"there is no layer {unknown[0]!r} to skip; there are {listed}")
+    return [site for site in every if site.name not in names]
+
+
+def _try(
+    site: Site,
+    make: Make,
+    seen: Seen,
+    timed: Timed,
+    only_if_faster: bool,
+    only_if_smaller: bool,
+    undo: list[Callable[[], None]],
+) -> LayerReport:
+    """Compress one layer if that pays; `undo` gets what takes it back."""
+    if not seen.rows:
+        return _left(site, "the examples do not come through it")
+    try:
+        packed = make(site, site.weight())
+    except ValueError as error:
+        return _left(site, str(error))
+    line = measure(site, packed, seen, timed)
+    if only_if_faster and only_if_smaller and line.bytes_after > line.bytes_before:
+        return replace(line, reason="it would take more bytes")
+    if only_if_faster and not line.seconds_after < line.seconds_before:
+        return replace(line, reason=too_slow(line))
+    undo.append(site.install(packed))
+    return replace(line, applied=True)
+
+
+def too_slow(line: LayerReport) -> str:
+    """Say how a layer that is not faster compares."""
+    ratio = f"{line.seconds_after / line.seconds_before:.2f}"
+    return "it would not be faster" if ratio == "1.00" else f"it would take {ratio} x the time"
 
 
 def _left(site: Site, reason: str) -> LayerReport:
     return LayerReport(site.name, site.shape, "", False, reason, site.nbytes, site.nbytes, (), 0.0, 0.0, 0.0)
 
 
-def measure(site: Site, packed: PackedWeight, seen: Seen, timed: Timed) -> LayerReport:
+def measure(site: Site, packed: PackedWeight, seen: Seen, timed: Timed, way: str = "") -> LayerReport:
     """Time a layer as it is and as it would be, and compare their results; `timed` is kept between layers."""
-    trial, words = site.trial(packed), kept_as(packed)
+    trial, words = site.trial(packed), way or kept_as(packed)
     assert seen.sample is not None
-    given = site.given(seen.sample)
-    exact, result = (site.taken(run(given)).astype(np.float64) for run in (site.run, trial))
+    given = site.to_input(seen.sample)
+    exact, result = (site.to_array(run(given)).astype(np.float64) for run in (site.run, trial))
     seconds = {"before": 0.0, "after": 0.0}
     often = seen.rows.most_common(_TIMED)
     for count, times in often:
         # Weights of one shape that are kept alike, in as many bytes, take the same time.
         key = (site.shape, words, packed.nbytes, site.nbytes, count, str(seen.dtype))
         if key not in timed:
-            x = site.given(np.resize(seen.sample, (count, site.shape[0])))
+            x = site.to_input(np.resize(seen.sample, (count, site.shape[0])))
             found = compare({"before": site.run, "after": trial}, x, **_EFFORT)
-            timed[key] = {name: measurement.median for name, measurement in found.items()}
+            # The fastest of a few: on a shared machine what disturbs a sample only makes it slower.
+            timed[key] = {name: measurement.minimum for name, measurement in found.items()}
         for name in seconds:
             seconds[name] += times * timed[key][name]
     return LayerReport(

@@ -13,14 +13,14 @@ from tinytorch.compress.models import named_layers
 from tinytorch.core.layers import Dense
 from tinytorch.core.networks import Sequential
 from tinytorch.core.tensor import Tensor
-from tinytorch.ops.weights.base import PackedWeight, restore
+from tinytorch.ops.weights.base import PackedWeight, float_dtype, restore
 from tinytorch.runtime.arrays import FLOATS, HALVES, Array
 
 FORMAT, VERSION = "tinytorch", "1"
 
 
 def save(model: Sequential | Dense, path: Any) -> None:
-    """Write the dense layers of a network to a safetensors file, packed weights as they are.
+    """Write the dense layers of a network to a safetensors file: the weights that they hold.
 
     Raises TypeError for another model, OSError where nothing can be written.
 
@@ -32,6 +32,7 @@ def save(model: Sequential | Dense, path: Any) -> None:
     """
     arrays: dict[str, Array] = {}
     forms: dict[str, Any] = {}
+    halves: dict[str, str] = {}
     for name, layer in named_layers(model):
         held = layer.held
         parts = held.arrays() if isinstance(held, PackedWeight) else {"weights": held}
@@ -40,8 +41,10 @@ def save(model: Sequential | Dense, path: Any) -> None:
         if layer.bias is not None:
             parts = {**parts, "bias": layer.bias.data}
         arrays |= {f"{name}/{key}": _plain(array) for key, array in parts.items()}
-    metadata = {"format": FORMAT, "version": VERSION, "forms": json.dumps(forms)}
-    save_file(arrays, path, metadata)
+        halves |= {f"{name}/{key}": str(array.dtype) for key, array in parts.items() if array.dtype in HALVES}
+    said = {"weights": forms, "halves": halves}
+    metadata = {"format": FORMAT, "version": VERSION, "forms": json.dumps(said)}
+    write_file(save_file, arrays, path, metadata)
 
 
 def load(model: Any, path: Any) -> Any:
@@ -51,15 +54,20 @@ def load(model: Any, path: Any) -> Any:
     was; OSError if it cannot be read.
     """
     layers = dict(named_layers(model))
-    state, forms = read_file(Path(path), "forms")
+    state, said = read_file(Path(path), "forms")
     found = {}
     try:
+        forms, halves = said["weights"], said["halves"]
+        if not isinstance(forms, dict) or not isinstance(halves, dict):
+            raise ValueError("it does not say what it holds")
+        for key, dtype in halves.items():
+            state[key] = state[key].view(float_dtype(dtype))
         for name, layer in layers.items():
             own = {key.partition("/")[2]: a for key, a in state.items() if key.partition("/")[0] == name}
             found[name] = _layer(layer, own, forms.get(name))
         if unknown := sorted({key.partition("/")[0] for key in state} - set(layers)):
             raise ValueError(f"there is no dense layer {unknown[0]!r} in the network")
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not fit the network: {error}") from None
     for name, (weight, bias) in found.items():
         if isinstance(weight, PackedWeight):
@@ -68,6 +76,19 @@ def load(model: Any, path: Any) -> Any:
             layers[name].weights = Tensor(weight)
         layers[name].bias = None if bias is None else Tensor(bias)
     return model
+
+
+def write_file(
+    write: Callable[..., None], arrays: dict[str, Any], path: Any, metadata: dict[str, str]
+) -> None:
+    """Write a safetensors file; OSError where none can be written."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder} to write {Path(path).name} to")
+    try:
+        write(arrays, path, metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from None
 
 
 def read_file(
@@ -80,11 +101,11 @@ def read_file(
     try:
         with safetensors.safe_open(path, framework=framework) as file:
             metadata = file.metadata() or {}
+        if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+            raise ValueError(f"{path} is not a file of tinytorch, version {VERSION}")
         state = read(path)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, AttributeError) as error:  # a dtype that NumPy has not
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from None
-    if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
-        raise ValueError(f"{path} is not a file of tinytorch, version {VERSION}")
     try:
         said = json.loads(metadata[words])
     except (KeyError, ValueError, RecursionError):
@@ -110,7 +131,7 @@ def _layer(layer: Dense, own: dict[str, Array], form: Any) -> tuple[PackedWeight
     if (bias is None) != (layer.bias is None):
         raise ValueError("there is a bias on one side only")
     if bias is not None and (bias.shape != shape[1:] or bias.dtype not in FLOATS):
-        raise ValueError(f"a bias of shape {bias.shape} does not fit {shape[1]} outputs")
+        raise ValueError(f"a bias {bias.dtype} {bias.shape} does not fit {shape[1]} outputs")
     return weight, bias
 
 

@@ -1,5 +1,6 @@
 """Ways to compress one weight (in, out): each makes a packed weight that is less to move or to multiply."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from tinytorch.ops.weights.base import PackedWeight
 from tinytorch.ops.weights.blocks import pack_blocks
 from tinytorch.ops.weights.factors import FactoredWeight
 from tinytorch.ops.weights.sparse import pack_sparse
+from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, FLOATS, Array, convert
 from tinytorch.simd.sparse import BLOCK_COLUMNS, BLOCK_ROWS
 
@@ -27,10 +29,10 @@ def pruned(weight: Array, sparsity: float, structure: str = BLOCKS) -> PackedWei
     >>> pruned(np.ones((8, 16), np.float32), 0.5).nbytes
     280
     """
-    if not isinstance(sparsity, (int, float)) or not 0 <= sparsity <= 1:
+    if not isinstance(sparsity, Real) or not 0 <= float(sparsity) <= 1:
         raise ValueError(f"sparsity must be a share from 0 to 1, not {sparsity!r}")
-    if structure not in (UNSTRUCTURED, BLOCKS):
-        raise ValueError(f"structure must be {BLOCKS!r} or {UNSTRUCTURED!r}, not {structure!r}")
+    if not isinstance(structure, str) or structure not in (UNSTRUCTURED, BLOCKS):
+        raise ValueError(f"structure must be {BLOCKS!r} or {UNSTRUCTURED!r}, not {structure!r:.60}")
     matrix = _finite(weight)
     if structure == UNSTRUCTURED:
         kept = matrix.reshape(-1).copy()
@@ -59,7 +61,7 @@ def factored(
     energy: float | None = None,
     error: float | None = None,
     dtype: Any = None,
-) -> PackedWeight:
+) -> FactoredWeight:
     """Replace a weight by the product of two of the given rank: the nearest there is, by the SVD.
 
     Eckart and Young (1936). The rank is given, or the least that keeps the share `energy` of the sum of
@@ -91,10 +93,10 @@ def check_thinness(rank: Any, energy: Any, error: Any) -> None:
     """Raise ValueError unless exactly one is given, and is in range."""
     if sum(choice is not None for choice in (rank, energy, error)) != 1:
         raise ValueError("give one of rank, energy and error")
-    if rank is not None and (type(rank) is not int or rank < 0):
-        raise ValueError(f"rank must be an integer of at least 0, not {rank!r}")
+    if rank is not None:
+        integer("rank", rank, 1)
     for name, share in (("energy", energy), ("error", error)):
-        if share is not None and (isinstance(share, str) or not 0 <= share <= 1):
+        if share is not None and not (isinstance(share, Real) and 0 <= float(share) <= 1):
             raise ValueError(f"{name} must be from 0 to 1, not {share!r}")
 
 

@@ -1,10 +1,11 @@
 """The dense layers of a model, whatever library it is of: what runs there, and what may replace it.
 
 `adapt` finds the adapter: for our own `Sequential` and `Dense` it is here, for PyTorch in `tinytorch.torch`,
-which is imported only if the model cannot but come from there.
+which registers it, and is imported only if PyTorch is there already.
 """
 
 import copy
+import importlib
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -31,9 +32,9 @@ class Site:
     #: `trial(packed)` returns what would be done with it, called as the model would call it.
     trial: Callable[[PackedWeight], Callable[[Array], Any]]
     #: An input as `run` and a trial take it, made of an array once.
-    given: Callable[[Array], Any] = lambda x: x
+    to_input: Callable[[Array], Any] = lambda x: x
     #: The result of `run` or a trial as an array.
-    taken: Callable[[Any], Array] = lambda y: y
+    to_array: Callable[[Any], Array] = lambda y: y
 
 
 class Model(ABC):
@@ -52,15 +53,20 @@ class Model(ABC):
         """Run it on the examples; returns the results as arrays."""
 
 
+#: By library: what makes an adapter of a model of it, or None. Libraries above this one register their own.
+ADAPTERS: dict[str, Callable[[Any], Model | None]] = {}
+
+
 def adapt(model: Any) -> Model:
     """Return a model's adapter; TypeError for what is no model that we know."""
     if isinstance(model, Sequential | Dense):
         return Native(model)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model, torch.nn.Module):
-        from tinytorch.torch.models import TorchModel
-
-        return TorchModel(model)
+    if "torch" in sys.modules:  # else it cannot be one of its modules
+        importlib.import_module("tinytorch.torch")
+    for make in ADAPTERS.values():
+        found = make(model)
+        if found is not None:
+            return found
     raise TypeError(
         f"model is a {type(model).__name__}; a Sequential, a Dense or a PyTorch module can be compressed"
     )
@@ -99,8 +105,14 @@ def named_layers(model: Any) -> list[tuple[str, Dense]]:
     if isinstance(model, Dense):
         return [("", model)]
     if not isinstance(model, Sequential):
-        raise TypeError(f"model is a {type(model).__name__}, not a Sequential or a Dense")
-    return list(_named(model, ""))
+        raise TypeError(
+            f"model is a {type(model).__module__}.{type(model).__name__}, not a Sequential or a Dense; "
+            "for PyTorch's there are tinytorch.torch.save and load"
+        )
+    found: dict[int, tuple[str, Dense]] = {}  # a layer may be there twice
+    for name, layer in _named(model, ""):
+        found.setdefault(id(layer), (name, layer))
+    return list(found.values())
 
 
 def _named(network: Sequential, start: str) -> Iterator[tuple[str, Dense]]:
@@ -128,5 +140,5 @@ def _site(name: str, layer: Dense) -> Site:
         layer,
         install,
         trial,
-        taken=lambda y: y.data,
+        to_array=lambda y: y.data,
     )

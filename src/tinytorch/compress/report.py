@@ -72,9 +72,9 @@ class Report:
             "error": self.error,
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,
-            "speedup": self.speedup,
+            "speedup": _or_none(self.speedup),
             "notes": self.notes,
-            "layers": [{**vars(layer), "speedup": layer.speedup} for layer in self.layers],
+            "layers": [{**vars(layer), "speedup": _or_none(layer.speedup)} for layer in self.layers],
         }
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Report:
         from rich.table import Table
 
         table = Table(title=self.title, title_justify="left")
-        for name in ("layer", "shape", "tried as", "bytes", "x faster", "error", "done"):
+        for name in ("layer", "shape", "rows", "tried as", "bytes", "time", "x faster", "error", "done"):
             table.add_column(name, justify="left" if name in ("layer", "tried as", "done") else "right")
         asked = any(layer.model_error is not None for layer in self.layers)
         if asked:
@@ -94,31 +94,50 @@ class Report:
             cells = [
                 layer.name or "(itself)",
                 " x ".join(map(str, layer.shape)),
+                ", ".join(map(str, layer.rows)),
                 layer.kept_as,
                 f"{_size(layer.bytes_before)} -> {_size(layer.bytes_after)}",
-                f"{layer.speedup:.2f}",
-                f"{layer.error:.2%}",
+                f"{_time(layer.seconds_before)} -> {_time(layer.seconds_after)}" if layer.rows else "",
+                f"{layer.speedup:.2f}" if layer.rows else "",
+                f"{layer.error:.2%}" if layer.rows else "",
                 "yes" if layer.applied else f"left: {layer.reason}",
             ]
             if asked:
                 cells.append("" if layer.model_error is None else f"{layer.model_error:.2%}")
             table.add_row(*cells)
         text = StringIO()
-        console = Console(file=text, width=120, color_system=None)
+        console = Console(file=text, width=150, color_system=None)
         console.print(table)
-        total = (
-            f"{len(self.applied)} of {len(self.layers)} layers changed; weights {_size(self.bytes_before)} "
-            f"-> {_size(self.bytes_after)}, these layers {self.speedup:.2f} x as fast"
-        )
-        if self.error is not None:
-            total += f", the model's result {self.error:.2%} off"
-        console.print(f"{total}.", highlight=False)
+        if self.layers and not asked:
+            console.print(self._total(), highlight=False)
+        if not self.layers:
+            console.print("There is no dense layer to change in it.", highlight=False)
         for note in self.notes:
             console.print(note, highlight=False)
         return text.getvalue().rstrip()
+
+    def _total(self) -> str:
+        total = (
+            f"{len(self.applied)} of {len(self.layers)} layers changed; weights {_size(self.bytes_before)} "
+            f"-> {_size(self.bytes_after)}"
+        )
+        if not math.isnan(self.speedup):
+            total += f", these layers {self.speedup:.2f} x as fast"
+        if self.error is not None:
+            total += f", the model's result {self.error:.2%} off"
+        return f"{total}."
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
 def _size(count: int) -> str:
     if count < 10_000:
         return f"{count} B"
     return f"{count / 1e3:.0f} KB" if count < 10_000_000 else f"{count / 1e6:.1f} MB"
+
+
+def _or_none(number: float) -> float | None:
+    """Return a number as JSON has it: NaN is none."""
+    return None if math.isnan(number) else number

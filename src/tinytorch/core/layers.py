@@ -115,11 +115,14 @@ class Dense:
 
         The array of the weights becomes read-only, so that no change in place can go unnoticed, and is copied
         before if it is a view of another's memory; other weights, set as `weights`, are used as they are
-        until they are packed too.
+        until they are packed too. A layer that holds a packed weight already keeps it, unless another `dtype`
+        is asked for.
 
         >>> Dense(3, 2).pack("int8")(np.ones((5, 3), np.float32)).shape
         (5, 2)
         """
+        if self._weights is None and dtype is None:
+            return self
         if self._weights is None or self.weights.data.base is not None:
             self.weights = Tensor(self.weights.data.copy())
         self._packed = pack_weight(self.weights, dtype), self.weights.data

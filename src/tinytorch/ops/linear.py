@@ -78,11 +78,14 @@ def pack_weight(
         raise ValueError(f"weight must have shape (in, out); it has shape {array.shape}")
     target = array.dtype if dtype is None else _packable(dtype)
     if weight_only and target not in (INT8, INT4):
-        raise ValueError(f"weight_only is for dtype='int8', not {target}")
-    rounds = activations == "bfloat16" if isinstance(activations, str) else False
+        raise ValueError(f"weight_only is for dtype='int8' (or 'int4', which always is), not {target}")
+    rounds = isinstance(activations, str) and activations == "bfloat16"
     if activations is not None and (target != INT8 or weight_only) and not (rounds and target == BFLOAT16):
         kept = f"{target}, weight only" if weight_only else target
-        raise ValueError(f"activations={activations!r} does not go with a weight in {kept}")
+        raise ValueError(
+            f"activations={activations!r} does not go with a weight in {kept}: they are for 'int8', as "
+            "'symmetric', 'asymmetric' or a pair, and for 'bfloat16'"
+        )
     if scales is not None and (array.dtype != INT8 or target != INT8):
         raise TypeError(f"scales go with a weight of int8 codes, not {array.dtype} to be kept as {target}")
     if target == INT8:
@@ -116,7 +119,7 @@ def _packable(dtype: Any) -> DType:
     except TypeError:
         found = np.dtype(object)  # not None: NumPy takes None for float64
     if found not in _PACKABLE:
-        raise TypeError(f"cannot pack a weight as {dtype!r}; there are {', '.join(map(str, _PACKABLE))}")
+        raise TypeError(f"cannot pack a weight as {dtype!r:.60}; there are {', '.join(map(str, _PACKABLE))}")
     return found
 
 
@@ -262,8 +265,8 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None,
     """Return activation(x @ weight + bias): x (..., in), weight (in, out) or packed, bias (out,).
 
     `activation` is None, "relu", "sigmoid", "tanh", "silu" or "gelu" (its tanh form). An int8 packed weight,
-    unless it is packed with `weight_only`, quantizes each row of `x` to int8 (symmetric, max-abs / 127) and
-    multiplies in integers. The result is of the kind that was given, or `out` itself.
+    unless it is packed with `weight_only`, brings `x` to int8, as its `activations` say, and multiplies in
+    integers. The result is of the kind that was given, or `out` itself.
 
     Raises ValueError naming the shapes that do not fit, for an unknown activation, an `out` of another shape
     or dtype or that overlaps an input, and NaN or inf in `x` with int8 weights; TypeError for a dtype that

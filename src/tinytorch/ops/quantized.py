@@ -80,7 +80,7 @@ def matmul_integer(a: Any, b: Any, zero_point: int = 0, out: Any = None) -> Any:
     >>> matmul_integer(np.array([[1, -2]], np.int8), np.array([[127], [-128]], np.int8))
     array([[383]], dtype=int32)
     """
-    if type(a) is ndarray and type(b) is IntegerWeight and zero_point == 0:
+    if type(a) is ndarray and type(b) is IntegerWeight and type(zero_point) is int and not zero_point:
         plain = _plain(a, b, out)
         if plain is not None:
             return plain

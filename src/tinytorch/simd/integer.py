@@ -186,8 +186,8 @@ def quantize(
 
     `given`: the scale of each row is read (float64), and `zero_point` is that of all. Otherwise they follow
     from each row: max-abs / 127 where `zero_point` is 0, else the row's whole range, zero included, over 255.
-    Scales are then written, NaN for a row that is not finite, whose scale is so even if it was given; shifts
-    are what undoes the zero point.
+    Scales are then written. A row that is not finite gets the scale NaN, even where scales are given. Shifts,
+    which undo the zero point, are written always.
     """
     V = code.vectors(dtype)
     at_x, at_codes = code.variable(code.address(x)), code.variable(code.address(codes))

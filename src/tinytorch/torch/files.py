@@ -1,5 +1,6 @@
 """A model on our kernels as a safetensors file: tensors and a few words, nothing that runs when read."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tinytorch.compress.files import FORMAT, VERSION, read_file
-from tinytorch.ops.weights.base import restore
-from tinytorch.torch import kernels
-from tinytorch.torch.arrays import to_arrays
-from tinytorch.torch.models import replace
-from tinytorch.torch.modules import Conv2d, Linear
+from tinytorch.compress.files import FORMAT, VERSION, read_file, write_file
+from tinytorch.torch.models import features, is_dense, replace
+from tinytorch.torch.modules import Conv2d, Linear, read_state
 
 
 def save(model: nn.Module, path: Any) -> None:
@@ -25,20 +23,17 @@ def save(model: nn.Module, path: Any) -> None:
     layers |= {name: "conv2d" for name, layer in model.named_modules() if type(layer) is Conv2d}
     if not layers:
         raise ValueError("the model has no layer on our kernels: accelerate it first")
-    seen: dict[tuple[int, int], str] = {}
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        key = tensor.data_ptr(), tensor.numel()
-        # safetensors keeps no two names of one memory: tied weights are written once for each.
-        tensors[name] = tensor.detach().clone().contiguous() if key in seen else tensor.detach().contiguous()
-        seen[key] = name
-    save_file(tensors, path, {"format": FORMAT, "version": VERSION, "layers": json.dumps(layers)})
+    if "" in layers:
+        raise ValueError("the model is itself a layer on our kernels: put it into an nn.Sequential")
+    # Copied, since safetensors takes no two names of one memory: tied weights are written once for each.
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
+    write_file(save_file, tensors, path, {"format": FORMAT, "version": VERSION, "layers": json.dumps(layers)})
 
 
 def load(model: nn.Module, path: Any) -> nn.Module:
     """Read what `save` wrote into a model of the same architecture, not yet accelerated; returns the model.
 
-    The layers that were packed are replaced by packed ones; all other weights are read as they are.
+    The layers that were packed are replaced by packed ones; all other weights are copied into what is there.
 
     Raises ValueError if the file is damaged, is none of ours, or does not fit the model, which then is as it
     was; OSError if it cannot be read.
@@ -46,20 +41,23 @@ def load(model: nn.Module, path: Any) -> nn.Module:
     path = Path(path)
     state, layers = read_file(path, "layers", "pt", load_file)
     packed = _packed(model, state, layers, path)
-    # On a copy of everything but the weights first: a file that does not fit changes nothing.
-    trial = model.state_dict()
-    own = [key for key in trial if not any(key.startswith(f"{name}.") for name in packed)]
-    rest = {
-        key: value for key, value in state.items() if not any(key.startswith(f"{name}.") for name in packed)
-    }
+    # All is looked at before anything is changed.
+    there = model.state_dict()
+    replaced = {id(model.get_submodule(name)) for name in packed}
+    # A layer may have more than one name, and so may what it holds.
+    starts = tuple(
+        f"{name}." for name, layer in model.named_modules(remove_duplicate=False) if id(layer) in replaced
+    )
+    own = [key for key in there if not key.startswith(starts)]
+    rest = {key: value for key, value in state.items() if not key.startswith(starts)}
     if set(own) != set(rest):
         odd = sorted(set(own) ^ set(rest))[0]
         raise ValueError(f"{path} does not fit the model: {odd} is on one side only")
     for key in own:
-        if trial[key].shape != rest[key].shape:
+        if there[key].shape != rest[key].shape:
             raise ValueError(
                 f"{path} does not fit the model: {key} has shape {tuple(rest[key].shape)}, "
-                f"not {tuple(trial[key].shape)}"
+                f"not {tuple(there[key].shape)}"
             )
     for name, layer in packed.items():
         replace(model, name, layer)
@@ -83,7 +81,7 @@ def _packed(
                 if key.startswith(f"{name}.")
             }
             found[name] = _layer(model, name, kind, own)
-    except (ValueError, KeyError, AttributeError, RecursionError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit the model: {error}") from None
     return found
 
@@ -93,25 +91,14 @@ def _layer(model: nn.Module, name: str, kind: Any, own: dict[str, torch.Tensor])
     if kind == "conv2d":
         if not isinstance(there, nn.Conv2d | Conv2d) or own["weight"].shape != there.weight.shape:
             raise ValueError(f"{name} is not such a convolution in the model")
-        layer = Conv2d(there) if isinstance(there, nn.Conv2d) else there
+        layer = Conv2d(there) if isinstance(there, nn.Conv2d) else copy.deepcopy(there)
         layer.load_state_dict(own)
         return layer
     if kind != "linear":
         raise ValueError(f"{name} is of an unknown kind, {kind!r:.40}")
-    form, names = kernels.decode(bytes(own["weight_form"].to(torch.uint8).tolist()).decode("utf8", "replace"))
-    tensors = {part: own[f"weight_{part.replace('.', '_')}"] for part in names}
-    weight = restore(form, to_arrays(tensors))
-    expected = _features(there)
-    if expected is not None and weight.shape != expected:
-        raise ValueError(f"{name} has shape {weight.shape} in the file and {expected} in the model")
-    bias = own.get("bias")
-    if bias is not None and (bias.shape != (weight.shape[1],) or not bias.is_floating_point()):
-        raise ValueError(f"the bias of {name} has shape {tuple(bias.shape)}")
+    if not (isinstance(there, nn.Linear | Linear) or is_dense(there)):
+        raise ValueError(f"{name} is a {type(there).__name__} in the model, not a dense layer")
+    weight, bias = read_state(own)
+    if weight.shape != features(there):
+        raise ValueError(f"{name} has shape {weight.shape} in the file and {features(there)} in the model")
     return Linear(weight, bias).train(there.training)
-
-
-def _features(layer: nn.Module) -> tuple[int, int] | None:
-    if isinstance(layer, nn.Linear | Linear):
-        return layer.in_features, layer.out_features
-    weight = getattr(layer, "weight", None)
-    return tuple(weight.shape) if isinstance(weight, torch.Tensor) and weight.ndim == 2 else None

@@ -59,11 +59,10 @@ def encode(weight: PackedWeight) -> str:
 
 def decode(text: str) -> tuple[dict[str, Any], list[str]]:
     """Return a form and the names of its arrays; ValueError if the text is no form."""
-    try:
+    form = names = None
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # told of below
         found = json.loads(text)
         form, names = found["form"], found["names"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError("this is not the form of a packed weight") from None
     if (
         not isinstance(form, dict)
         or not isinstance(names, list)
@@ -74,13 +73,14 @@ def decode(text: str) -> tuple[dict[str, Any], list[str]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _columns(form: str) -> int:
-    return int(decode(form)[0]["shape"][1])
+def _shape(form: str) -> tuple[int, int]:
+    inner, columns = decode(form)[0]["shape"]
+    return int(inner), int(columns)
 
 
 def weight_of(parts: Sequence[Tensor], form: str) -> PackedWeight:
     """Return the weight that tensors and a form are, made anew if the tensors have changed."""
-    key, version = parts[0], sum(part._version for part in parts)
+    key, version = parts[0], sum(0 if part.is_inference() else part._version for part in parts)
     found = _known.get(key)
     if found is not None and found[0] == version and found[1] == form:
         return cast(PackedWeight, found[2])
@@ -90,13 +90,15 @@ def weight_of(parts: Sequence[Tensor], form: str) -> PackedWeight:
     return weight
 
 
-def know(parts: Sequence[Tensor], form: str, weight: PackedWeight) -> None:
-    """Remember the weight that tensors and a form are."""
-    _known[parts[0]] = sum(part._version for part in parts), form, weight
-
-
 def run_linear(x: Tensor, weight: PackedWeight, bias: Array | None) -> Tensor:
-    """Return x (..., in) times a weight, plus a bias, as a tensor of the dtype of x."""
+    """Return x (..., in) times a weight, plus a bias, as a tensor of the dtype of x.
+
+    Raises TypeError unless x is a float tensor on the CPU, ValueError unless its last dimension fits.
+    """
+    if not (x.is_cpu and x.is_floating_point()):
+        raise TypeError(f"x must be a float tensor on the CPU; it is {x.dtype} on {x.device}")
+    if not x.ndim:
+        raise ValueError(f"x must be (..., {weight.shape[0]}); it is a single number")
     follow_threads()
     given = to_array(x)
     rows = convert(given, FLOAT32) if given.dtype in HALVES else given
@@ -114,7 +116,7 @@ def linear(x: Tensor, parts: list[Tensor], bias: Tensor | None, form: str) -> Te
 
 @linear.register_fake
 def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, form: str) -> Tensor:
-    return x.new_empty((*x.shape[:-1], _columns(form)))
+    return x.new_empty((*x.shape[:-1], _shape(form)[1]))
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::linear_backward", mutates_args=(), device_types="cpu")
@@ -126,7 +128,7 @@ def linear_backward(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
 
 @linear_backward.register_fake
 def _(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
-    return gradient.new_empty((*gradient.shape[:-1], int(decode(form)[0]["shape"][0])))
+    return gradient.new_empty((*gradient.shape[:-1], _shape(form)[0]))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -153,7 +155,8 @@ def conv2d(
     """Cross-correlation of images (N, C, H, W)."""
     follow_threads()
     given = (x.detach(), weight.detach(), None if bias is None else bias.detach())
-    return cast(Tensor, our_conv2d(*given, stride=tuple(stride), padding=tuple(padding)))
+    result = cast(Tensor, our_conv2d(*given, stride=tuple(stride), padding=tuple(padding)))
+    return result.to(x.dtype)
 
 
 @conv2d.register_fake

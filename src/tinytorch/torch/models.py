@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinytorch.compress.models import Model, Site
+from tinytorch.compress.models import ADAPTERS, Model, Site
 from tinytorch.ops.weights.base import PackedWeight
 from tinytorch.runtime.arrays import Array
 from tinytorch.torch.arrays import to_array
@@ -35,14 +35,33 @@ class TorchModel(Model):
     """A module of PyTorch, in evaluation mode while it is looked at."""
 
     def __init__(self, model: nn.Module) -> None:
+        if is_dense(model) or type(model) is nn.Conv2d:
+            kind = type(model).__name__
+            raise ValueError(f"the model is itself a {kind}: put it into an nn.Sequential to replace it")
         self._model = model
 
     def layers(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the dense layers by name, each once, but for those whose weight another module has, too."""
-        shared = _shared(self._model)
+        """Yield the dense layers that can be replaced by name, each once."""
+        kept = self.kept()
         for name, layer in self._model.named_modules():
-            if is_dense(layer) and id(getattr(layer, "weight", None)) not in shared:
+            if is_dense(layer) and name not in kept:
                 yield name, layer
+
+    def kept(self) -> dict[str, str]:
+        """Return the dense layers that stay whatever they would gain, and why."""
+        shared, reasons = _shared(self._model), {}
+        for name, layer in self._model.named_modules():
+            if isinstance(layer, nn.TransformerEncoderLayer):
+                for own, child in layer.named_modules():
+                    if is_dense(child):
+                        reasons[f"{name}.{own}" if name else own] = "PyTorch's fast path reads its weight"
+            if isinstance(layer, nn.MultiheadAttention):
+                reasons[name] = "attention multiplies by its weights itself"
+            if type(layer) is not Linear and isinstance(layer, nn.Linear) and not is_dense(layer):
+                reasons[name] = "it is not float32 on the CPU, or of a class of its own"
+            elif type(layer) is not Linear and is_dense(layer) and id(layer.weight) in shared:
+                reasons[name] = "another module has its weight, too"
+        return reasons
 
     def sites(self) -> list[Site]:
         """Return its dense layers."""
@@ -54,10 +73,10 @@ class TorchModel(Model):
         handles = []
         for name, layer in self.layers():
 
-            def hook(_: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-                see(name, to_array(inputs[0].float() if inputs[0].dtype != torch.float32 else inputs[0]))
+            def hook(_: nn.Module, args: Any, named: Any, name: str = name) -> None:
+                see(name, to_array(given(args, named).float()))
 
-            handles.append(layer.register_forward_pre_hook(hook))
+            handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
         try:
             yield
         finally:
@@ -71,7 +90,7 @@ class TorchModel(Model):
         ]
 
     def _once(self, inputs: Any) -> list[Array]:
-        training = self._model.training
+        training = {module: module.training for module in self._model.modules()}
         self._model.eval()
         try:
             with torch.no_grad():
@@ -80,8 +99,19 @@ class TorchModel(Model):
                 else:
                     result = self._model(*(inputs if isinstance(inputs, tuple) else (inputs,)))
         finally:
-            self._model.train(training)
+            for module, was in training.items():
+                module.training = was
         return [to_array(tensor.float()) for tensor in _tensors(result)]
+
+
+ADAPTERS["torch"] = lambda model: TorchModel(model) if isinstance(model, nn.Module) else None
+
+
+def given(args: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:
+    """Return what a layer was called with, by position or by name."""
+    tensor = args[0] if args else next(iter(named.values()))
+    assert isinstance(tensor, Tensor)
+    return tensor.detach()
 
 
 def _tensors(result: Any) -> list[Tensor]:
@@ -104,6 +134,14 @@ def _shared(model: nn.Module) -> set[int]:
     return {key for key, count in owners.items() if count > 1}
 
 
+def features(layer: nn.Module) -> tuple[int, int]:
+    """Return (in, out) of a dense layer."""
+    if isinstance(layer, nn.Linear | Linear):
+        return layer.in_features, layer.out_features
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight.shape[0], layer.weight.shape[1]
+
+
 def _site(model: nn.Module, name: str, layer: nn.Module) -> Site:
     def weight() -> Array:
         if isinstance(layer, Linear):
@@ -121,14 +159,18 @@ def _site(model: nn.Module, name: str, layer: nn.Module) -> Site:
         replace(model, name, new)
         return lambda: replace(model, name, layer)
 
-    if isinstance(layer, Linear):
-        shape, nbytes = (layer.in_features, layer.out_features), layer.packed.nbytes
-    else:
-        assert isinstance(layer.weight, Tensor)
-        sides = tuple(layer.weight.shape)
-        shape = (sides[1], sides[0]) if type(layer) is nn.Linear else (sides[0], sides[1])
-        nbytes = layer.weight.nbytes
-    return Site(name, shape, nbytes, weight, _quietly(layer), install, trial, torch.from_numpy, to_array)
+    nbytes = layer.packed.nbytes if isinstance(layer, Linear) else layer.weight.nbytes
+    return Site(
+        name,
+        features(layer),
+        int(nbytes),
+        weight,
+        _quietly(layer),
+        install,
+        trial,
+        torch.from_numpy,
+        to_array,
+    )
 
 
 def _quietly(layer: nn.Module) -> Callable[[Any], Any]:
@@ -142,9 +184,7 @@ def _quietly(layer: nn.Module) -> Callable[[Any], Any]:
 
 
 def replace(model: nn.Module, name: str, new: nn.Module) -> None:
-    """Put another module in a place; ValueError where that is the model itself."""
-    if not name:
-        raise ValueError("the model is itself a dense layer: put it into an nn.Sequential, or use Linear.of")
+    """Put another module in a place, under all the names that it has."""
     old = model.get_submodule(name)
     for parent in list(model.modules()):  # a layer may have more than one name
         for own, child in list(parent._modules.items()):

@@ -1,7 +1,7 @@
 """The layers that `accelerate` puts into a model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ def _directly(x: Any) -> bool:
     return (
         not torch.compiler.is_compiling()
         and type(x) is Tensor
+        and x.is_cpu
         and not (x.requires_grad and torch.is_grad_enabled())
         and _modes() == 0
     )
@@ -58,8 +59,13 @@ class Linear(_Kept):
 
     def __init__(self, weight: PackedWeight, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self._set_bias(bias)
         self._hold(weight)
+
+    @property
+    def weight(self) -> Tensor:
+        """What the packed weight stands for, (out, in) as in `nn.Linear`: made anew each time."""
+        return to_tensor(np.ascontiguousarray(self.packed.values().T))
 
     @classmethod
     def of(cls, layer: nn.Module, dtype: Any = None, **options: Any) -> "Linear":
@@ -68,16 +74,35 @@ class Linear(_Kept):
         bias = layer.bias if isinstance(layer.bias, Tensor) else None
         return cls(pack_weight(to_array(layer.weight).T, dtype, **options), bias)
 
+    @torch.inference_mode(False)  # what is made in inference mode no graph can use later
     def _hold(self, weight: PackedWeight) -> None:
         for name in [name for name in self._buffers if name.startswith(_PART)]:
             del self._buffers[name]
-        self._names = [f"{_PART}{name.replace('.', '_')}" for name in weight.arrays()]
+        self._names = [_buffer(name) for name in weight.arrays()]
         for name, array in zip(self._names, weight.arrays().values(), strict=True):
             self.register_buffer(name, to_tensor(array))
         self._form = kernels.encode(weight)
         self.register_buffer(_FORM, torch.from_numpy(np.frombuffer(self._form.encode(), np.uint8).copy()))
         self.in_features, self.out_features = weight.shape
         self._weight: PackedWeight | None = weight
+
+    @torch.inference_mode(False)
+    def _set_bias(self, bias: Tensor | None) -> None:
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; of a bias the array is kept, too."""
+        super().__setattr__(name, value)
+        if name == "bias":
+            self._keep_offsets()
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Register a buffer; of a bias the array is kept, too."""
+        super().register_buffer(name, tensor, persistent)
+        if name == "bias":
+            self._keep_offsets()
+
+    def _keep_offsets(self) -> None:
         self._offsets = None if self.bias is None else to_array(self.bias)
 
     @property
@@ -89,11 +114,11 @@ class Linear(_Kept):
         """Return the tensors of the weight."""
         return [self.get_buffer(name) for name in self._names]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        if _directly(x) and self._weight is not None:
-            return kernels.run_linear(x, self._weight, self._offsets)
-        return kernels.linear(x, self.parts(), self.bias, self._form)
+        if _directly(input) and self._weight is not None:
+            return kernels.run_linear(input, self._weight, self._offsets)
+        return kernels.linear(input, self.parts(), self.bias, self._form)
 
     def _load_from_state_dict(
         self,
@@ -112,28 +137,17 @@ class Linear(_Kept):
             return
         try:
             self._take(given)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:
             error_msgs.append(f"{prefix or 'the layer'}: {error}")
 
     def _take(self, given: dict[str, Tensor]) -> None:
-        form, names = kernels.decode(bytes(given[_FORM].to(torch.uint8).tolist()).decode("utf8", "replace"))
-        keys = {name: f"{_PART}{name.replace('.', '_')}" for name in names}
-        if missing := [key for key in keys.values() if key not in given]:
-            raise ValueError(f"{missing[0]} is missing")
-        # A copy: what was loaded may be a file that is mapped, or another module's.
-        tensors = {name: given[key].detach().clone().contiguous() for name, key in keys.items()}
-        weight, bias = restore(form, to_arrays(tensors)), given.get("bias")
+        weight, bias = read_state(given)
         if weight.shape != (self.in_features, self.out_features):
             wanted = (self.in_features, self.out_features)
             raise ValueError(f"a weight of shape {weight.shape} does not fit a layer of {wanted}")
         if (bias is None) != (self.bias is None):
             raise ValueError("there is a bias on one side only")
-        if bias is not None:
-            if bias.shape != (self.out_features,) or not bias.is_floating_point():
-                raise ValueError(
-                    f"bias of shape {tuple(bias.shape)} does not fit {self.out_features} outputs"
-                )
-            self.bias = bias.detach().clone()
+        self._set_bias(bias)
         self._hold(weight)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,6 +159,7 @@ class Linear(_Kept):
         super().__setstate__(state)
         form, names = kernels.decode(self._form)
         arrays = to_arrays(dict(zip(names, self.parts(), strict=True)))
+        self._keep_offsets()
         self._hold(restore(form, arrays))
 
     def extra_repr(self) -> str:
@@ -152,6 +167,31 @@ class Linear(_Kept):
         kind = json.loads(self._form)["form"]["kind"]
         biased = self.bias is not None
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={biased}, kind={kind}"
+
+
+def _buffer(name: str) -> str:
+    """Return the name of the buffer for an array of a weight; a buffer's name has no dots."""
+    return f"{_PART}{name.replace('.', '_')}"
+
+
+def read_state(given: Mapping[str, Tensor]) -> tuple[PackedWeight, Tensor | None]:
+    """Return the weight and the bias that a state of a `Linear` holds, copied and checked.
+
+    Raises ValueError for a state that is none: it may come from a file that anyone wrote.
+    """
+    if _FORM not in given:
+        raise ValueError(f"{_FORM} is missing")
+    text = bytes(given[_FORM].reshape(-1).to(torch.uint8).tolist()).decode("utf8", "replace")
+    form, names = kernels.decode(text)
+    if missing := [name for name in names if _buffer(name) not in given]:
+        raise ValueError(f"{_buffer(missing[0])} is missing")
+    # A copy: what was loaded may be a file that is mapped, or another module's.
+    with torch.inference_mode(False):
+        tensors = {name: given[_buffer(name)].detach().clone().contiguous() for name in names}
+    weight, bias = restore(form, to_arrays(tensors)), given.get("bias")
+    if bias is not None and (bias.shape != (weight.shape[1],) or not bias.is_floating_point()):
+        raise ValueError(f"a bias {bias.dtype} {tuple(bias.shape)} does not fit {weight.shape[1]} outputs")
+    return weight, bias
 
 
 class Conv2d(_Kept):
@@ -165,15 +205,16 @@ class Conv2d(_Kept):
         super().__init__()
         if reason := why_not(layer):
             raise ValueError(f"a convolution with {reason} is not one of our kernels'")
-        self.register_buffer("weight", layer.weight.detach().clone())
-        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone())
+        with torch.inference_mode(False):
+            self.register_buffer("weight", layer.weight.detach().clone())
+            self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone())
         self.stride, self.padding = list(layer.stride), [int(pad) for pad in layer.padding]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        if x.ndim == 3:
-            return self.forward(x[None])[0]
-        return kernels.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        if input.ndim == 3:
+            return self.forward(input[None])[0]
+        return kernels.conv2d(input, self.weight, self.bias, self.stride, self.padding)
 
     def extra_repr(self) -> str:
         """Show the sizes."""

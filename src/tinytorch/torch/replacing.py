@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from tinytorch.compress.api import quantizer
-from tinytorch.compress.apply import ROWS, apply, difference
+from tinytorch.compress.apply import ROWS, apply, difference, names_to_skip, too_slow
 from tinytorch.compress.report import LayerReport, Report
 from tinytorch.measure.timing import compare
 from tinytorch.simd.target import chosen
 from tinytorch.torch.arrays import to_array
 from tinytorch.torch.kernels import follow_threads
-from tinytorch.torch.models import TorchModel, is_dense, replace
+from tinytorch.torch.models import TorchModel, given, replace
 from tinytorch.torch.modules import Conv2d, why_not
 
 DTYPES = ("int8", "int4", "bfloat16", "float32")
@@ -59,46 +59,43 @@ def accelerate(
     follow_threads()
     if dtype == "bfloat16" and activations is None and chosen().bfloat16_dot:
         activations = "bfloat16"
-    before = TorchModel(model).call(example_inputs) if example_inputs is not None else []
-    convolutions = (
-        [] if example_inputs is None else _convolutions(model, example_inputs, skip, only_if_faster)
-    )
-    images = {name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
-    make = quantizer(dtype, weight_only, group_size, activations)
+    found, make = TorchModel(model), quantizer(dtype, weight_only, group_size, activations)
+    images = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Conv2d}
+    others = [name for name in names_to_skip(skip) if name not in images]
+    before = [] if example_inputs is None else found.call(example_inputs)
     title = f"accelerate: {dtype}, {torch.get_num_threads()} threads"
-    others = [name for name in skip if name not in images]
+    reasons = found.kept()
     report = apply(model, make, title, example_inputs, rows, others, only_if_faster, only_if_smaller=False)
-    if convolutions and report.notes:
-        report.notes.clear()
-    report.layers += convolutions
-    report.notes += _untouched(model, example_inputs is not None)
-    if before and report.applied:
-        report.error = difference(before, TorchModel(model).call(example_inputs))
+    tried = {name: layer for name, layer in images.items() if name not in skip}
+    if tried and example_inputs is None:
+        report.notes.append("Convolutions were not tried: that needs example_inputs.")
+    elif tried:
+        report.layers += _convolutions(model, tried, example_inputs, only_if_faster)
+        if before and report.applied:
+            report.error = difference(before, found.call(example_inputs))
+    report.notes += [f"{name} stays: {reason}." for name, reason in reasons.items()]
     return report
 
 
 def _convolutions(
-    model: nn.Module, inputs: Any, skip: Sequence[str], only_if_faster: bool
+    model: nn.Module, layers: Mapping[str, nn.Conv2d], inputs: Any, only_if_faster: bool
 ) -> list[LayerReport]:
-    """Replace convolutions by ours where these are faster on what the examples bring."""
-    layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Conv2d}
+    """Replace convolutions by ours where these are faster on what the examples bring first."""
     seen: dict[str, torch.Tensor] = {}
     handles = []
     for name, layer in layers.items():
 
-        def hook(_: nn.Module, given: tuple[Any, ...], name: str = name) -> None:
-            seen.setdefault(name, given[0].detach())
+        def hook(_: nn.Module, args: Any, named: Any, name: str = name) -> None:
+            seen.setdefault(name, given(args, named))
 
-        handles.append(layer.register_forward_pre_hook(hook))
+        handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
     try:
         TorchModel(model).call(inputs)
     finally:
         for handle in handles:
             handle.remove()
     return [
-        _convolution(model, name, layer, seen.get(name), only_if_faster)
-        for name, layer in layers.items()
-        if name not in skip
+        _convolution(model, name, layer, seen.get(name), only_if_faster) for name, layer in layers.items()
     ]
 
 
@@ -117,26 +114,11 @@ def _convolution(
     with torch.no_grad():
         found = compare({"before": layer.forward, "after": new.forward}, x, seconds=0.05, rounds=5)
         error = difference([to_array(layer.forward(x))], [to_array(new.forward(x))])
-    seconds = {key: measurement.median for key, measurement in found.items()}
+    seconds = {key: measurement.minimum for key, measurement in found.items()}
     line = changed(
         line, rows=(len(x),), seconds_before=seconds["before"], seconds_after=seconds["after"], error=error
     )
     if only_if_faster and not line.seconds_after < line.seconds_before:
-        return changed(line, reason=f"it would take {1 / line.speedup:.2f} x the time")
+        return changed(line, reason=too_slow(line))
     replace(model, name, new)
     return changed(line, applied=True)
-
-
-def _untouched(model: nn.Module, exampled: bool) -> list[str]:
-    """Say of dense layers and convolutions that were not even tried why that is."""
-    notes = []
-    others: Mapping[str, nn.Module] = {
-        name: layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear) and not is_dense(layer)
-    }
-    if others:
-        notes.append(f"Not float32 on the CPU, or of a class of its own: {', '.join(others)}.")
-    if not exampled and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
-        notes.append("Convolutions were not tried: that needs example_inputs.")
-    return notes

@@ -75,7 +75,7 @@ class BlockWeight(PackedWeight):
 
     def options(self) -> Form:
         """Return what the arrays need to be understood."""
-        return {"dtype": str(self.dtype), "count": len(self.places)}
+        return {"dtype": str(self.dtype)}
 
     @classmethod
     def from_arrays(cls, shape: tuple[int, int], arrays: Mapping[str, Array], options: Form) -> "BlockWeight":

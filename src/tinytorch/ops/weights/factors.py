@@ -53,8 +53,8 @@ class FactoredWeight(PackedWeight):
         parts = []
         for name in _FACTORS:
             form = options[name]
-            if form.get("kind") == cls.kind:
-                raise ValueError("a factor of a weight cannot have factors itself")
+            if not isinstance(form, dict) or form.get("kind") == cls.kind:
+                raise ValueError("a factor of a weight is a weight without factors")
             start = f"{name}."
             own = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
             parts.append(restore(form, own))

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinytorch.ops import integer
-from tinytorch.ops.integer import padded, scaled_product
+from tinytorch.ops.integer import DONE, NOT_FINITE, padded, prepare, run, scaled_product
 from tinytorch.ops.packed import LONGEST_PART, PackedIntegers, Part, layout, pack_integers
 from tinytorch.ops.quantize import (
     check_scale,
@@ -41,7 +40,7 @@ class Activations:
             return value
         if isinstance(value, str) and value in (SYMMETRIC, ASYMMETRIC):
             return cls(value)
-        if isinstance(value, tuple) and len(value) == 2:
+        if isinstance(value, tuple | list) and len(value) == 2:
             scale = check_scale("the scale of activations", value[0])
             if scale.ndim == 0:
                 return cls(GIVEN, float(scale), check_zero_point(value[1]))
@@ -127,25 +126,25 @@ class IntegerWeight(PackedWeight):
         """Write the layer's result to `out`; ValueError for NaN and infinity in x."""
         if len(self.data.parts) > 1:
             self._multiply_parts(x, bias, activation, out)
-        elif (done := self._run(x, bias, activation, out)) == integer.NOT_FINITE:
+        elif (done := self._run(x, bias, activation, out)) == NOT_FINITE:
             raise not_finite("x", x)
         else:
-            assert done == integer.DONE
+            assert done == DONE
 
     def at_once(self, x: Array, bias: Array | None, activation: int, out: Array) -> bool:
         """Do the same for the plainest of arguments."""
         if len(self.data.parts) > 1:
             return False
         offsets = _NO_BIAS[out.dtype] if bias is None else bias
-        return self._run(x, offsets, activation, out) == integer.DONE
+        return self._run(x, offsets, activation, out) == DONE
 
     def _run(self, x: Array, bias: Array, activation: int, out: Array) -> int:
         given, threads = self.activations, get_num_threads()
         static = given.way == GIVEN
-        prepared = integer.prepare(x.dtype, out.dtype, x.shape, self.shape[1], threads, static)
+        prepared = prepare(x.dtype, out.dtype, x.shape, self.shape[1], threads, static)
         scales = np.full(len(x), given.scale) if static else None
         rest = out, bias, activation, scales, None, given.asks
-        return integer.run(prepared, x, self.data.parts[0], self.factors, *rest)
+        return run(prepared, x, self.data.parts[0], self.factors, *rest)
 
     def _multiply_parts(self, x: Array, bias: Array, activation: int, out: Array) -> None:
         """Bring x to int8 first, where sums are too long for an int32."""
@@ -157,16 +156,17 @@ class IntegerWeight(PackedWeight):
                 *(result.codes, scales, self.data, self.scales, bias, activation, out), given.zero_point
             )
             return
-        if given.way == ASYMMETRIC:
-            raise ValueError(
-                f"a weight of {self.shape[0]} rows, more than {LONGEST_PART}, takes activations that are"
-                " 'symmetric' or have a scale"
-            )
         codes, scales = quantize_calibrated(x, axis=0, name="x")
         scaled_product(codes, scales.astype(np.float64), self.data, self.scales, bias, activation, out)
 
 
 def pack_quantized(codes: Array, scales: Array, activations: Any = SYMMETRIC) -> IntegerWeight:
     """Lay (in, out) int8 codes out, with the scale of each column."""
+    given = Activations.of(activations)
+    if given.way == ASYMMETRIC and len(codes) > LONGEST_PART:
+        raise ValueError(
+            f"a weight of {len(codes)} rows, more than {LONGEST_PART}, takes activations that are "
+            "'symmetric' or have a scale, not 'asymmetric'"
+        )
     shape = (codes.shape[0], codes.shape[1])
-    return IntegerWeight(shape, pack_integers(codes), scales, Activations.of(activations))
+    return IntegerWeight(shape, pack_integers(codes), scales, given)

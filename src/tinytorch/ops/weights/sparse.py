@@ -31,10 +31,10 @@ _UINT16 = np.dtype(np.uint16)
 @tile_kernel(
     lambda T: (
         *(T[:, ::1], types.int64[::1], types.int64, T[::1], types.Array(T, 2, "A"), T[:, ::1]),
-        *(types.int64, types.int64, types.int64, types.int64),
+        *(types.int64, types.int64, types.int64),
     )
 )
-def _multiply(tile, thread, x, starts, indices, values, c, memory, index_size, width, row_tiles, kernel):
+def _multiply(tile, thread, x, starts, indices, values, c, memory, width, row_tiles, kernel):
     """Some columns of C at `width` rows: turned, as the kernel writes them, then as they belong."""
     i, first = tile % row_tiles * width, tile // row_tiles * _COLUMNS
     count, rows = min(_COLUMNS, c.shape[1] - first), min(width, c.shape[0] - i)
@@ -78,7 +78,7 @@ class SparseWeight(PackedWeight):
 
     def options(self) -> Form:
         """Return what the arrays need to be understood."""
-        return {"dtype": str(self.dtype), "count": len(self.numbers)}
+        return {"dtype": str(self.dtype)}
 
     @classmethod
     def from_arrays(
@@ -127,7 +127,7 @@ class SparseWeight(PackedWeight):
         _multiply[dtype](
             tiles,
             *(turned, contiguous(self.starts, INT64), indices.ctypes.data, numbers, out),
-            *(scratch(threads, _COLUMNS * width, dtype), indices.itemsize, width, row_tiles, kernel),
+            *(scratch(threads, _COLUMNS * width, dtype), width, row_tiles, kernel),
             threads=threads,
         )
         finish_rows(out, bias[:0], bias, activation)
