@@ -335,12 +335,16 @@ def compare(
         if any(variant.startswith(("onnxruntime", "openvino")) for variant in variants):
             tell("exporting to ONNX")
             command = [sys.executable, __file__, "--export", name]
-            subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode:
+                tell(f"the export failed: {done.stderr.strip().splitlines()[-1:]}")
         workers = []
         for variant in variants:
             tell(f"{variant} is made ready")
             workers.append(Worker(variant, threads, folder))
         alive = [worker for worker in workers if "error" not in worker.about]
+        if not alive:
+            return [{"variant": worker.variant, **worker.about} for worker in workers]
         rows = {worker.variant: {"variant": worker.variant, **worker.about} for worker in workers}
         exact: Any = None
         for worker in alive:
@@ -378,7 +382,7 @@ def show(rows: list[dict[str, Any]], threads: int) -> None:
 
     console = Console()
     good = [row for row in rows if "error" not in row]
-    for case in CASES:
+    for case in CASES if good else ():
         table = Table(title=f"{case}, {threads} threads", title_justify="left")
         for name in ("model", "sentences/s", "median ms", "99% ms", "x torch float32"):
             table.add_column(name, justify="left" if name == "model" else "right")
@@ -393,7 +397,7 @@ def show(rows: list[dict[str, Any]], threads: int) -> None:
                 f"{found['p99_s'] * 1e3:.2f}", ratio,
             )  # fmt: skip
         console.print(table)
-    table = Table(title=f"Against {good[0]['variant']}" if good else "", title_justify="left")
+    table = Table(title=f"Against {good[0]['variant']}" if good else "None is ready", title_justify="left")
     for name in ("model", "MB", "mean cosine", "least cosine", "rank correlation"):
         table.add_column(name, justify="left" if name == "model" else "right")
     for row in good:
@@ -410,9 +414,16 @@ def show(rows: list[dict[str, Any]], threads: int) -> None:
 def main() -> int:
     """Compare, show, and write what was asked for."""
     parser = argparse.ArgumentParser(description="Sentence embeddings by all-MiniLM-L6-v2, in fewer bits.")
-    parser.add_argument("--threads", type=int, default=usable_cpus())
+    parser.add_argument("--threads", type=int, default=usable_cpus(), help="by default all usable CPUs")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of each model ({ROUNDS})")
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="MODEL")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=VARIANTS,
+        default=list(VARIANTS),
+        metavar="MODEL",
+        help=", ".join(VARIANTS),
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--export", type=Path, help=argparse.SUPPRESS)
@@ -429,6 +440,8 @@ def main() -> int:
     model_folder()  # is it there?
     rows = compare(options.only, options.threads, options.rounds, lambda text: print(text, file=sys.stderr))
     show(rows, options.threads)
+    if not any("cases" in row for row in rows):
+        return 1
     if options.json:
         options.json.write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=1))
     return 0

@@ -448,3 +448,11 @@ def test_packing_again_keeps_what_is_held():
     layer = Dense(64, 64).hold(ops.pack_weight(np.ones((64, 64), np.float32), "int4"))
     size = layer.nbytes
     assert Sequential([layer]).pack().layers[0].nbytes == size
+
+
+def test_a_pack_that_is_refused_changes_nothing():
+    layer = Dense(64, 64).hold(ops.pack_weight(np.ones((64, 64), np.float32), "int8"))
+    held = layer.held
+    with pytest.raises(TypeError, match="cannot pack"):
+        layer.pack("foo")
+    assert layer.held is held

@@ -199,12 +199,32 @@ def test_indices_that_lie_outside():
     sparse, blocks = pack_sparse(pruned(rng, (37, 21))), pack_blocks(pruned(rng, (37, 21), (4, 16)))
     for weight, name, bad in (
         (sparse, "indices", 37), (sparse, "starts", 10**6), (sparse, "starts", -1),
+        (sparse, "starts", 2**63 - 1),
         (blocks, "places", 40), (blocks, "places", -4), (blocks, "places", 2), (blocks, "starts", 99),
     ):  # fmt: skip
         array = weight.arrays()[name].copy()
         array[len(array) // 2] = bad
         with pytest.raises(ValueError, match="weight"):
             base.restore(weight.form, {**weight.arrays(), name: array})
+
+
+@pytest.mark.parametrize("columns", [3, 48])
+def test_starts_that_wrap_around(columns):
+    """Differences of int64 wrap around: 2^63 - 1 then -2 then 2 goes up by their reckoning."""
+    starts = np.array([0, 2**63 - 1, -2, 2])
+    ones = {"indices": np.zeros(2, np.uint16), "numbers": np.ones(2, np.float32)}
+    kind = "sparse"
+    if columns == 48:
+        ones, kind = {"places": np.zeros(2, np.int64), "blocks": np.ones((2, 4, 16), np.float32)}, "blocks"
+    with pytest.raises(ValueError, match="starts of a weight"):
+        base.restore({"kind": kind, "shape": [8, columns], "dtype": "float32"}, {**ones, "starts": starts})
+
+
+@every_kind
+def test_a_bias_that_lies_in_the_result(kind):
+    weight, memory = make(kind, np.random.default_rng(9), (32, 16)), np.zeros((8, 16), np.float32)
+    with pytest.raises(ValueError, match="overlaps"):
+        ops.linear(np.ones((8, 32), np.float32), weight, memory[3], out=memory)
 
 
 def test_zeros_take_no_memory():
@@ -246,6 +266,7 @@ def test_asymmetric_rows_use_all_codes():
         ({"dtype": "int8", "activations": (1.0,)}, "activations must be"),
         ({"dtype": "int8", "activations": (0.0, 0)}, "finite and positive"),
         ({"dtype": "int8", "activations": (np.nan, 0)}, "finite and positive"),
+        ({"dtype": "int8", "activations": (1e-46, 0)}, "float32"),
         ({"dtype": "int8", "activations": (1.0, 128)}, "zero_point"),
         ({"dtype": "int8", "activations": "bfloat16"}, "activations"),
         ({"dtype": "int8", "weight_only": True, "activations": "symmetric"}, "does not go with"),

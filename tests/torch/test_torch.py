@@ -592,3 +592,75 @@ def test_a_file_for_other_layers(saved):
         ours.save(layer("int8"), path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         ours.save(nn.Sequential(layer("int8")), path.parent / "nowhere" / "file")
+
+
+def test_buffers_that_were_written_to():
+    """Machine code never sees indices that were not checked, and every change counts."""
+    torch.manual_seed(0)
+    module, x = layer("sparse"), torch.randn(3, 64)
+    with torch.no_grad():
+        module.get_buffer("weight_starts").copy_(torch.arange(49) * 2**33)
+        with pytest.raises(ValueError, match="weight"):
+            module(x)
+    module = layer("int8")
+    before = module(x)
+    shifted = torch.func.functional_call(module, {"bias": module.bias + 1}, (x,))
+    assert torch.allclose(shifted, before + 1, atol=1e-5)
+    with torch.no_grad():
+        module.bias.add_(2)
+        assert torch.allclose(module(x), before + 2, atol=1e-5)
+    parts = module.parts()
+    scales = [10 * part if part.dtype == torch.float32 else part for part in parts]
+    plain = kernels.linear(x, parts, None, module._form)
+    assert torch.allclose(kernels.linear(x, scales, None, module._form), 10 * plain, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.jit is to go
+def test_a_trace_is_no_constant():
+    module = layer("int8")
+    traced = torch.jit.trace(module, torch.ones(2, 64), check_trace=False)
+    x = torch.randn(2, 64)
+    assert torch.equal(traced(x), module(x))
+
+
+def test_hooked_layers_stay():
+    model = nn.Sequential(nn.Linear(8, 8))
+    model[0].register_forward_hook(lambda *_: torch.full((2, 8), 7.0))
+    report = ours.accelerate(model, "float32", torch.ones(2, 8))
+    assert "0 stays: it has hooks, which would be lost." in str(report)
+    assert torch.all(model(torch.ones(2, 8)) == 7)
+
+
+def test_checkpoints_and_odd_gradients():
+    from torch.utils.checkpoint import checkpoint
+
+    module, x = layer("int8"), torch.randn(3, 64, requires_grad=True)
+    checkpoint(module, x, use_reentrant=False).sum().backward()
+    assert x.grad.shape == (3, 64)
+    bias = torch.zeros(48, requires_grad=True)
+    kernels.linear(torch.ones(64), module.parts(), bias, module._form).sum().backward()
+    assert torch.equal(bias.grad, torch.ones(48))
+    turned = torch.view_as_complex(torch.randn(3, 64, 2)).conj().imag
+    assert torch.equal(module(turned), module(turned.clone()))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_layers_of_nothing():
+    model = nn.Sequential(nn.Linear(0, 8), nn.Linear(8, 4))
+    ours.accelerate(model, "float32", torch.ones(2, 0))
+    assert model(torch.ones(2, 0)).shape == (2, 4)
+
+
+def test_parts_that_are_missing_or_too_many(saved):
+    _, path = saved
+    state, metadata = load_file(path), {"format": "tinytorch", "version": "1", "layers": '{"2.0": "linear"}'}
+    for wrong in (
+        {key: value for key, value in state.items() if key != "2.0.bias"},
+        {**state, "2.0.junk": torch.ones(1)},
+    ):
+        save_file(wrong, path, metadata)
+        with pytest.raises(ValueError, match=r"bias|junk"):
+            ours.load(network(), path)
+    module = layer("int8")
+    with pytest.raises(RuntimeError, match="junk"):
+        module.load_state_dict({**module.state_dict(), "junk": torch.ones(1)})

@@ -4,6 +4,7 @@ Each layer is timed as it is and as it would be, interleaved, at the numbers of 
 examples; layers of one shape that are kept alike are timed once.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +43,7 @@ class Seen:
 
     def see(self, x: Array) -> None:
         """Look at one input."""
-        matrix = x.reshape(-1, x.shape[-1])
+        matrix = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         if not len(matrix):
             return
         self.rows[len(matrix)] += 1
@@ -140,7 +141,10 @@ def _try(
         packed = make(site, site.weight())
     except ValueError as error:
         return _left(site, str(error))
-    line = measure(site, packed, seen, timed)
+    try:
+        line = measure(site, packed, seen, timed)
+    except ValueError as error:
+        raise ValueError(f"layer {site.name}: {error}") from error
     if only_if_faster and only_if_smaller and line.bytes_after > line.bytes_before:
         return replace(line, reason="it would take more bytes")
     if only_if_faster and not line.seconds_after < line.seconds_before:

@@ -123,9 +123,12 @@ class Dense:
         """
         if self._weights is None and dtype is None:
             return self
-        if self._weights is None or self.weights.data.base is not None:
-            self.weights = Tensor(self.weights.data.copy())
-        self._packed = pack_weight(self.weights, dtype), self.weights.data
+        weights = self.weights
+        if self._weights is None or weights.data.base is not None:
+            weights = Tensor(weights.data.copy())
+        packed = pack_weight(weights, dtype)  # which may refuse: nothing is changed before
+        self.weights = weights
+        self._packed = packed, weights.data
         self.weights.data.setflags(write=False)
         return self
 

@@ -62,9 +62,10 @@ def pack_weight(
     what lies beyond it saturates. With `weight_only` the input stays as it is, and the weight is widened as
     it is read: more accurate, and as fast where a few rows wait for the weight to come from memory. "int4" is
     always so: codes of 4 bits, a bfloat16 scale for each `group_size` (32, 64 or 128) of them along the
-    input, so 4.5, 4.25 or 4.125 bits a weight. With "bfloat16" weights, `activations="bfloat16"` rounds
-    float32 rows to bfloat16 too, for CPUs that multiply pairs of them. A weight that was brought to int8
-    elsewhere is given as its codes with their `scales`, a number or one for each output.
+    input, so 4.5, 4.25 or 4.125 bits a weight; an infinite input gives NaN. With "bfloat16" weights,
+    `activations="bfloat16"` rounds float32 rows to bfloat16 too, for CPUs that multiply pairs of them. A
+    weight that was brought to int8 elsewhere is given as its codes with their `scales`, a number or one for
+    each output.
 
     Raises ValueError if it is not 2-D, for integers not finite, for another `group_size`, or arguments that
     are for another dtype; TypeError for another dtype.

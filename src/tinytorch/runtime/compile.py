@@ -97,20 +97,23 @@ def tile_function(body: Callable[..., None], arguments: Any, fastmath: frozenset
         def tile(address, number, thread):
             inner(number, thread, *tuple_at(address, arguments))
 
-        signature = ((types.int64,) * 3, types.void)
-        callback: Any = CFunc(_named(tile, f"tile_of_{name}"), signature, {}, {"error_model": "numpy"})
-        callback._cache = KernelCache(name) if kept else NullCache()
-        callback.compile()
-        _kept.append(callback)
-        return int(callback.address)
+        return callback((types.int64,) * 3, _named(tile, f"tile_of_{name}"), kept, error_model="numpy")
 
 
-def callback(signature: Any, body: Callable[..., None]) -> int:
-    """Compile `body` as a C function and return its address."""
-    name, kept = identity(body)
+def callback(
+    arguments: tuple[Any, ...], body: Callable[..., None], kept: bool | None = None, **options: Any
+) -> int:
+    """Compile `body` as a C function that returns nothing, and return its address.
+
+    `kept` says that the body has a name of its own already, and whether it goes through the cache on disk.
+    """
+    named = body
+    if kept is None:
+        name, kept = identity(body)
+        named = _named(body, name)
     with building:
-        result: Any = CFunc(_named(body, name), (signature.args, signature.return_type), {}, {})
-        result._cache = KernelCache(name) if kept else NullCache()
+        result: Any = CFunc(named, (arguments, types.void), {}, options)
+        result._cache = KernelCache(named.__name__) if kept else NullCache()
         result.compile()
         _kept.append(result)
         return int(result.address)

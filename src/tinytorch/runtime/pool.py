@@ -163,9 +163,10 @@ class Pool:
         call for a parallel region: GNU's library has it, and LLVM's and Intel's for its sake. With 0 the
         pool's own workers do it again.
         """
-        from tinytorch.runtime.compile import callback
+        if parallel:
+            from tinytorch.runtime.compile import callback
 
-        self._words[MEMBER // 8] = callback(types.void(types.int64), _member)
+            self._words[MEMBER // 8] = callback((types.int64,), _member)
         self._words[TEAM // 8] = parallel
 
     @property

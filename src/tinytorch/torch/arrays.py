@@ -26,8 +26,8 @@ def to_tensor(array: Array) -> Tensor:
 
 def to_array(tensor: Tensor) -> Array:
     """Return a tensor's memory as an array."""
-    if tensor.requires_grad:
-        tensor = tensor.detach()
+    if tensor.requires_grad or tensor.is_neg():
+        tensor = tensor.detach().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(BFLOAT16)
     return tensor.numpy()

@@ -101,4 +101,6 @@ def _layer(model: nn.Module, name: str, kind: Any, own: dict[str, torch.Tensor])
     weight, bias = read_state(own)
     if weight.shape != features(there):
         raise ValueError(f"{name} has shape {weight.shape} in the file and {features(there)} in the model")
+    if (bias is None) != (there.bias is None):
+        raise ValueError(f"{name} has a bias on one side only")
     return Linear(weight, bias).train(there.training)

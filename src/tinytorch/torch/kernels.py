@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import functools
 import json
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,7 @@ from tinytorch.runtime.threads import set_num_threads
 from tinytorch.torch.arrays import to_array, to_arrays, to_tensor
 
 _NAMESPACE = "tinytorch"
-_known: Any = WeakIdKeyDictionary()  # first tensor of a weight: (its version, form, weight)
+_known: Any = WeakIdKeyDictionary()  # first tensor of a weight: (versions, form, all its tensors, weight)
 _torch_threads = 0
 
 
@@ -80,13 +81,14 @@ def _shape(form: str) -> tuple[int, int]:
 
 def weight_of(parts: Sequence[Tensor], form: str) -> PackedWeight:
     """Return the weight that tensors and a form are, made anew if the tensors have changed."""
-    key, version = parts[0], sum(0 if part.is_inference() else part._version for part in parts)
-    found = _known.get(key)
-    if found is not None and found[0] == version and found[1] == form:
-        return cast(PackedWeight, found[2])
+    version = sum(0 if part.is_inference() else part._version for part in parts)
+    found = _known.get(parts[0])
+    same = found is not None and found[:2] == (version, form)
+    if same and all(known() is part for known, part in zip(found[2], parts, strict=True)):
+        return cast(PackedWeight, found[3])
     described, names = decode(form)
     weight = restore(described, to_arrays(dict(zip(names, parts, strict=True))))
-    _known[key] = version, form, weight
+    _known[parts[0]] = version, form, [weakref.ref(part) for part in parts], weight
     return weight
 
 
@@ -138,11 +140,12 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    by_x = linear_backward(gradient, list(ctx.saved_tensors), ctx.form) if ctx.needs_input_grad[0] else None
+    parts = list(ctx.saved_tensors)
+    by_x = linear_backward(gradient, parts, ctx.form) if ctx.needs_input_grad[0] else None
     by_bias = None
     if ctx.biased and ctx.needs_input_grad[2]:
-        by_bias = gradient.sum(dim=tuple(range(gradient.ndim - 1)))
-    return by_x, [None] * len(ctx.saved_tensors), by_bias, None
+        by_bias = gradient.reshape(-1, gradient.shape[-1]).sum(dim=0)
+    return by_x, [None] * len(parts), by_bias, None
 
 
 linear.register_autograd(_backward, setup_context=_keep)
@@ -153,6 +156,8 @@ def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int]
 ) -> Tensor:
     """Cross-correlation of images (N, C, H, W)."""
+    if not x.is_floating_point():
+        raise TypeError(f"x must be a float tensor; it is {x.dtype}")
     follow_threads()
     given = (x.detach(), weight.detach(), None if bias is None else bias.detach())
     result = cast(Tensor, our_conv2d(*given, stride=tuple(stride), padding=tuple(padding)))

@@ -61,6 +61,8 @@ class TorchModel(Model):
                 reasons[name] = "it is not float32 on the CPU, or of a class of its own"
             elif type(layer) is not Linear and is_dense(layer) and id(layer.weight) in shared:
                 reasons[name] = "another module has its weight, too"
+            elif is_dense(layer) and hooked(layer):
+                reasons[name] = "it has hooks, which would be lost"
         return reasons
 
     def sites(self) -> list[Site]:
@@ -123,6 +125,12 @@ def _tensors(result: Any) -> list[Tensor]:
     if isinstance(result, tuple | list):
         return [tensor for part in result for tensor in _tensors(part)]
     return []
+
+
+def hooked(layer: nn.Module) -> bool:
+    """Say whether somebody hooked into a layer."""
+    kinds = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return any(map(len, kinds))
 
 
 def _shared(model: nn.Module) -> set[int]:

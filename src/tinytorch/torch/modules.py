@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from tinytorch.ops.linear import pack_weight
 from tinytorch.ops.weights.base import PackedWeight, restore
@@ -18,6 +19,8 @@ _PART, _FORM = "weight_", "weight_form"
 #: torch's own count of what looks at operators as they are dispatched: a graph being traced, a profiler.
 _modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
 
+_tracing: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", lambda: None)
+
 
 def _directly(x: Any) -> bool:
     """Say whether an operator need not be dispatched: a plain tensor, nothing recorded and nobody looking."""
@@ -25,6 +28,8 @@ def _directly(x: Any) -> bool:
         not torch.compiler.is_compiling()
         and type(x) is Tensor
         and x.is_cpu
+        and _tracing() is None
+        and forward_ad._current_level < 0
         and not (x.requires_grad and torch.is_grad_enabled())
         and _modes() == 0
     )
@@ -85,30 +90,32 @@ class Linear(_Kept):
         self.register_buffer(_FORM, torch.from_numpy(np.frombuffer(self._form.encode(), np.uint8).copy()))
         self.in_features, self.out_features = weight.shape
         self._weight: PackedWeight | None = weight
+        self._watch()
 
     @torch.inference_mode(False)
     def _set_bias(self, bias: Tensor | None) -> None:
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; of a bias the array is kept, too."""
-        super().__setattr__(name, value)
-        if name == "bias":
-            self._keep_offsets()
-
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Register a buffer; of a bias the array is kept, too."""
-        super().register_buffer(name, tensor, persistent)
-        if name == "bias":
-            self._keep_offsets()
-
-    def _keep_offsets(self) -> None:
+    def _watch(self) -> None:
+        """Remember what the packed weight and the bias were made of."""
+        buffers = ((name, self._buffers[name]) for name in (*self._names, "bias"))
+        self._watched = [(name, tensor, getattr(tensor, "_version", 0)) for name, tensor in buffers]
         self._offsets = None if self.bias is None else to_array(self.bias)
+
+    def _unchanged(self) -> bool:
+        """Say whether no buffer was replaced or written to: what is read by machine code was checked once."""
+        buffers = self._buffers
+        for name, tensor, version in self._watched:
+            if buffers[name] is not tensor or (tensor is not None and tensor._version != version):
+                return False
+        return True
 
     @property
     def packed(self) -> PackedWeight:
         """The packed weight."""
-        return kernels.weight_of(self.parts(), self._form) if self._weight is None else self._weight
+        if self._weight is not None and self._unchanged():
+            return self._weight
+        return kernels.weight_of(self.parts(), self._form)
 
     def parts(self) -> list[Tensor]:
         """Return the tensors of the weight."""
@@ -116,7 +123,7 @@ class Linear(_Kept):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        if _directly(input) and self._weight is not None:
+        if _directly(input) and self._weight is not None and self._unchanged():
             return kernels.run_linear(input, self._weight, self._offsets)
         return kernels.linear(input, self.parts(), self.bias, self._form)
 
@@ -152,14 +159,13 @@ class Linear(_Kept):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what the buffers say already."""
-        return {**self.__dict__, "_weight": None, "_offsets": None}
+        return {**self.__dict__, "_weight": None, "_offsets": None, "_watched": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the weight of the buffers again."""
         super().__setstate__(state)
         form, names = kernels.decode(self._form)
         arrays = to_arrays(dict(zip(names, self.parts(), strict=True)))
-        self._keep_offsets()
         self._hold(restore(form, arrays))
 
     def extra_repr(self) -> str:
@@ -185,6 +191,8 @@ def read_state(given: Mapping[str, Tensor]) -> tuple[PackedWeight, Tensor | None
     form, names = kernels.decode(text)
     if missing := [name for name in names if _buffer(name) not in given]:
         raise ValueError(f"{_buffer(missing[0])} is missing")
+    if unknown := set(given) - {_FORM, "bias", *map(_buffer, names)}:
+        raise ValueError(f"{sorted(unknown)[0]} is no part of it")
     # A copy: what was loaded may be a file that is mapped, or another module's.
     with torch.inference_mode(False):
         tensors = {name: given[_buffer(name)].detach().clone().contiguous() for name in names}

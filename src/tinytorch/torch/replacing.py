@@ -15,7 +15,7 @@ from tinytorch.measure.timing import compare
 from tinytorch.simd.target import chosen
 from tinytorch.torch.arrays import to_array
 from tinytorch.torch.kernels import follow_threads
-from tinytorch.torch.models import TorchModel, given, replace
+from tinytorch.torch.models import TorchModel, given, hooked, replace
 from tinytorch.torch.modules import Conv2d, why_not
 
 DTYPES = ("int8", "int4", "bfloat16", "float32")
@@ -105,11 +105,11 @@ def _convolution(
     outputs, inputs, *size = layer.weight.shape
     shape, bytes_ = (inputs * int(np.prod(size)), outputs), layer.weight.nbytes
     line = LayerReport(name, shape, "float32 convolution", False, "", bytes_, bytes_, (), 0.0, 0.0, 0.0)
-    reason = why_not(layer)
+    reason = why_not(layer) or ("hooks" if hooked(layer) else "")
     if x is None:
         return changed(line, reason="the examples do not come through it")
     if reason or x.dtype != torch.float32:
-        return changed(line, reason=f"it has {reason or x.dtype}, which our kernel does not do")
+        return changed(line, reason=f"it has {reason or x.dtype}, which ours would not")
     new = Conv2d(layer).train(layer.training)
     with torch.no_grad():
         found = compare({"before": layer.forward, "after": new.forward}, x, seconds=0.05, rounds=5)

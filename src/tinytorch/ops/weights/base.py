@@ -158,12 +158,13 @@ def number(options: Form, name: str, least: int = 1, most: int = 2**31) -> int:
     return value
 
 
-def plain_rows(x: Array, out: Array) -> bool:
-    """Say whether x and a result are contiguous, aligned and apart, so that any kernel takes them."""
+def plain_rows(x: Array, bias: Array | None, out: Array) -> bool:
+    """Say whether x and a result are contiguous, aligned and apart from all else: any kernel takes them."""
     return (
         x.flags.c_contiguous
         and out.flags.c_contiguous
         and x.flags.aligned
         and out.flags.aligned
         and not np.may_share_memory(x, out)
+        and (bias is None or not np.may_share_memory(bias, out))
     )

@@ -124,7 +124,7 @@ class BlockWeight(PackedWeight):
 
 def check_starts(starts: Array, count: int) -> None:
     """Raise ValueError unless starts go up from 0 to `count`."""
-    if starts[0] != 0 or starts[-1] != count or np.any(np.diff(starts) < 0):
+    if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
         raise ValueError("starts of a weight do not go up from 0 to the number of what there is")
 
 

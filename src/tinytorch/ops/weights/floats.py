@@ -167,7 +167,7 @@ class WidenedWeight(PackedWeight):
 
     def at_once(self, x: Array, bias: Array | None, activation: int, out: Array) -> bool:
         """Do the same for the plainest of arguments."""
-        if x.dtype is not FLOAT32 or not plain_rows(x, out):
+        if x.dtype is not FLOAT32 or not plain_rows(x, bias, out):
             return False
         prepared = prepare_packed(FLOAT32, x.shape, self.shape[1], get_num_threads(), INT8)
         if not run(prepared, x, self.panels, out):
@@ -187,5 +187,9 @@ def pack_floats(weight: Array, dtype: DType, rounds: bool = False) -> FloatWeigh
 
 
 def pack_widened(codes: Array, scales: Array) -> WidenedWeight:
-    """Lay (in, out) int8 codes out for float kernels."""
+    """Lay (in, out) int8 codes out for float kernels; ValueError for scales that no float32 holds."""
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = scales.astype(FLOAT32)
+    if not np.all(np.isfinite(narrow) & (narrow > 0)):
+        raise ValueError("scales of weights that are kept alone in int8 must be float32 numbers")
     return WidenedWeight((codes.shape[0], codes.shape[1]), pack_codes(codes, FLOAT32), scales)

@@ -42,10 +42,13 @@ class Activations:
             return cls(value)
         if isinstance(value, tuple | list) and len(value) == 2:
             scale = check_scale("the scale of activations", value[0])
-            if scale.ndim == 0:
+            with np.errstate(over="ignore", under="ignore"):
+                fits = scale.ndim == 0 and 0 < np.float32(scale) < np.inf
+            if fits:
                 return cls(GIVEN, float(scale), check_zero_point(value[1]))
         raise ValueError(
-            f"activations must be 'symmetric', 'asymmetric' or a pair (scale, zero_point), not {value!r}"
+            "activations must be 'symmetric', 'asymmetric' or a pair (scale, zero_point) with a float32 scale"
+            f", not {value!r:.80}"
         )
 
     @property

@@ -79,7 +79,7 @@ class NibbleWeight(PackedWeight):
 
     def at_once(self, x: Array, bias: Array | None, activation: int, out: Array) -> bool:
         """Do the same for the plainest of arguments."""
-        if x.dtype is not FLOAT32 or not plain_rows(x, out):
+        if x.dtype is not FLOAT32 or not plain_rows(x, bias, out):
             return False
         self.multiply(x, _NO_FACTORS if bias is None else contiguous(bias, FLOAT32), activation, out)
         return True
