@@ -100,7 +100,7 @@ class Report:
                 f"{_time(layer.seconds_before)} -> {_time(layer.seconds_after)}" if layer.rows else "",
                 f"{layer.speedup:.2f}" if layer.rows else "",
                 f"{layer.error:.2%}" if layer.rows else "",
-                "yes" if layer.applied else f"left: {layer.reason}",
+                "yes" if layer.applied else layer.reason if asked else f"left: {layer.reason}",
             ]
             if asked:
                 cells.append("" if layer.model_error is None else f"{layer.model_error:.2%}")
