@@ -98,7 +98,7 @@ def apply(
     try:
         for site in sites:
             lines.append(_try(site, make, seen[site.name], timed, only_if_faster, only_if_smaller, undo))
-    except BaseException:
+    except BaseException:  # an interrupt, too, leaves the model as it was
         for back in reversed(undo):
             back()
         raise

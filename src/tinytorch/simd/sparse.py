@@ -38,9 +38,10 @@ def sparse_kernels(target: Target, dtype: DType) -> Mapping[str, Kernel]:
 
 
 def block_height(target: Target, dtype: DType) -> int:
-    """Return how many rows of A `blocks` multiplies at a time: their sums, a row of B and a number of A.
+    """Return how many rows of A `blocks` multiplies at a time.
 
-    With 32 registers 8 sums are enough, and 16 more hide that each row of a block waits for its numbers.
+    Their sums, a row of B and a number of A must fit in the vector registers, and where the rows begin in the
+    others: 8 of 16.
     """
     vectors = BLOCK_COLUMNS // target.lanes(dtype)
     sums = 24 if target.registers == 32 else 12 if target.fused else 8

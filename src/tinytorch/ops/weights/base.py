@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinytorch.runtime.arrays import FLOAT32, FLOATS, HALVES, Array, DType, contiguous, promote
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, FLOATS, HALVES, Array, DType, contiguous, promote
 
 Form = dict[str, Any]
 
@@ -26,6 +26,8 @@ KINDS = {
     "blocks": "blocks.BlockWeight",
     "low-rank": "factors.FactoredWeight",
 }
+#: A bias for a layer without one.
+NO_BIAS = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 _LARGEST = 2**40  # a side of a matrix that no file means
 
 

@@ -10,11 +10,10 @@ from tinytorch.ops.epilogue import finish_rows
 from tinytorch.ops.packed import pack, pack_codes, panel_width, unpack
 from tinytorch.ops.plan import in_pairs, prepare_packed
 from tinytorch.ops.product import multiply_packed, run
-from tinytorch.ops.weights.base import Form, PackedWeight, expect, float_dtype, number, plain_rows
+from tinytorch.ops.weights.base import NO_BIAS, Form, PackedWeight, expect, float_dtype, number, plain_rows
 from tinytorch.runtime.arrays import (
     BFLOAT16,
     FLOAT32,
-    FLOAT64,
     FLOATS,
     HALVES,
     INT8,
@@ -28,8 +27,6 @@ from tinytorch.runtime.arrays import (
 from tinytorch.runtime.building import lazy
 from tinytorch.runtime.threads import get_num_threads
 from tinytorch.simd.activation import NONE
-
-_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,7 +159,7 @@ class WidenedWeight(PackedWeight):
     def multiply(self, x: Array, bias: Array, activation: int, out: Array) -> None:
         """Write the layer's result to `out`."""
         panels = self.panels if out.dtype == FLOAT32 else pack_codes(self.unpacked(), out.dtype)
-        multiply_packed(x, panels, _NO_BIAS[out.dtype], NONE, out, INT8)
+        multiply_packed(x, panels, NO_BIAS[out.dtype], NONE, out, INT8)
         finish_rows(out, self._columns(out.dtype), bias, activation)
 
     def at_once(self, x: Array, bias: Array | None, activation: int, out: Array) -> bool:
@@ -172,7 +169,7 @@ class WidenedWeight(PackedWeight):
         prepared = prepare_packed(FLOAT32, x.shape, self.shape[1], get_num_threads(), INT8)
         if not run(prepared, x, self.panels, out):
             return False
-        offsets = _NO_BIAS[FLOAT32] if bias is None else contiguous(bias, FLOAT32)
+        offsets = NO_BIAS[FLOAT32] if bias is None else contiguous(bias, FLOAT32)
         finish_rows(out, self._columns(FLOAT32), offsets, activation)
         return True
 

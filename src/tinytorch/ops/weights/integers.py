@@ -15,12 +15,11 @@ from tinytorch.ops.quantize import (
     quantize_calibrated,
     quantized,
 )
-from tinytorch.ops.weights.base import Form, PackedWeight, expect, float_dtype, number
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, INT32, Array, DType
+from tinytorch.ops.weights.base import NO_BIAS, Form, PackedWeight, expect, float_dtype, number
+from tinytorch.runtime.arrays import INT8, INT32, Array, DType
 from tinytorch.runtime.building import lazy
 from tinytorch.runtime.threads import get_num_threads
 
-_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 #: How rows of the input are brought to int8.
 SYMMETRIC, ASYMMETRIC, GIVEN = "symmetric", "asymmetric", "given"
 
@@ -138,7 +137,7 @@ class IntegerWeight(PackedWeight):
         """Do the same for the plainest of arguments."""
         if len(self.data.parts) > 1:
             return False
-        offsets = _NO_BIAS[out.dtype] if bias is None else bias
+        offsets = NO_BIAS[out.dtype] if bias is None else bias
         return self._run(x, offsets, activation, out) == DONE
 
     def _run(self, x: Array, bias: Array, activation: int, out: Array) -> int:

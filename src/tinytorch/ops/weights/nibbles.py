@@ -17,11 +17,9 @@ from tinytorch.ops.nibbles import (
 from tinytorch.ops.packed import pack, panel_width
 from tinytorch.ops.product import multiply_packed
 from tinytorch.ops.quantize import not_finite
-from tinytorch.ops.weights.base import Form, PackedWeight, expect, number, plain_rows
+from tinytorch.ops.weights.base import NO_BIAS, Form, PackedWeight, expect, number, plain_rows
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, INT4, Array, DType, contiguous, convert
 from tinytorch.simd.nibbles import NIBBLES
-
-_NO_FACTORS = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,7 +71,7 @@ class NibbleWeight(PackedWeight):
         """Write the layer's result to `out`."""
         if out.dtype == FLOAT32:
             multiply_nibbles(x, self.data, out)
-            finish_rows(out, _NO_FACTORS, bias, activation)
+            finish_rows(out, bias[:0], bias, activation)
         else:
             multiply_packed(x, pack(convert(self.values(), out.dtype)), bias, activation, out)
 
@@ -81,7 +79,7 @@ class NibbleWeight(PackedWeight):
         """Do the same for the plainest of arguments."""
         if x.dtype is not FLOAT32 or not plain_rows(x, bias, out):
             return False
-        self.multiply(x, _NO_FACTORS if bias is None else contiguous(bias, FLOAT32), activation, out)
+        self.multiply(x, NO_BIAS[FLOAT32] if bias is None else contiguous(bias, FLOAT32), activation, out)
         return True
 
 
