@@ -20,7 +20,7 @@ from benchmarks.coordinator import MIN_ROUNDS, Coordinator, Effort, Outcome, wor
 from benchmarks.peers import LIBRARIES, OURS
 from benchmarks.suites import DEFAULT, SUITES, Case, Suite, parse_shape
 from benchmarks.summary import summarize
-from tinytorch.bench.run import check_writable, write_whole
+from tinytorch.runtime.files import check_writable, write_whole
 from tinytorch.simd.target import chosen
 
 #: Of the JSON file; changes when a reader of it would have to.
@@ -44,9 +44,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Time everything, print it, and write the file if one is named."""
     from threadpoolctl import threadpool_limits
 
-    from tinytorch.bench.report import show_machine
     from tinytorch.machine.info import describe
     from tinytorch.measure.load import Load
+    from tinytorch.measure.report import show_machine
 
     machine = describe()
     show_machine(console, machine, max(options.threads))
@@ -134,7 +134,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.effort = _effort(options)
         chosen()  # TINYTORCH_TARGET may name what is not there
         if options.json is not None:  # now, not after ten minutes of measuring
-            check_writable(options.json)
+            check_writable(options.json, "--json")
     except ValueError as error:
         parser.error(str(error))
     if options.threads is None:

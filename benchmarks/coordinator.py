@@ -16,7 +16,7 @@ from benchmarks.inputs import copied, expected
 from benchmarks.peers import OURS
 from benchmarks.process import WorkerError, WorkerProcess
 from benchmarks.suites import Case, Suite
-from tinytorch.measure.timing import Measurement
+from tinytorch.measure import Measurement
 
 MIN_ROUNDS = 3
 #: A peer whose call would take longer, going by its best rate so far, is not timed: torch without bfloat16

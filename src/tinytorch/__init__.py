@@ -19,6 +19,6 @@ def __getattr__(name: str) -> Any:
         from tinytorch.runtime import threads
 
         return getattr(threads, name)
-    if name in ("compress", "core", "measure", "ops", "torch"):
+    if name in ("compress", "core", "gpu", "measure", "ops", "torch"):
         return importlib.import_module(f"tinytorch.{name}")
     raise AttributeError(f"module 'tinytorch' has no attribute {name!r}")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.roofs import GIGA, made
 from tinytorch.bench import digits, ladder, report, run
 from tinytorch.cli import main
 from tinytorch.measure import WrongResultError, timing
@@ -27,6 +28,7 @@ SMALL = (
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
     monkeypatch.setattr(timing, "REST_SECONDS", 0)
+    monkeypatch.setattr(run, "limits", lambda tell: made())
     monkeypatch.setattr(ladder, "CASES", SMALL)
 
 
@@ -35,7 +37,7 @@ def silent(_):
 
 
 def test_ladders():
-    matmul, linear, relu = ladder.climb(quick=True, effort=EFFORT, tell=silent)
+    matmul, linear, relu = ladder.climb(quick=True, effort=EFFORT, limits=made(), tell=silent)
     assert [step.rung.name for step in matmul.steps] == [
         "python loops", "numpy", "blocked", "vectorized", "parallel", "quantized",
     ]  # fmt: skip
@@ -45,7 +47,13 @@ def test_ladders():
     assert matmul.steps[1].against_numpy == 1
     for step in matmul.steps:
         assert step.rate == pytest.approx(matmul.cost.operations / step.measurement.median)
+        assert step.place.roof("compute").rate > GIGA  # measured beside it, not the 200 that limits say
+        assert step.place.roof("compute").rate != 200 * GIGA
     assert linear.as_dict()["rungs"][0]["samples_s"]
+    in_int8 = next(step for step in linear.steps if step.rung.name == "int8, packed weights")
+    assert in_int8.dtype == np.int8
+    assert in_int8.cost.read < linear.cost.read  # its weights are a quarter of the bytes
+    assert [str(step.dtype) for step in relu.steps][:2] == ["float32", "float32"]
 
 
 def test_every_case_is_declared():
@@ -60,7 +68,7 @@ def test_a_wrong_kernel_is_not_timed(monkeypatch):
     broken = replace(operation.ladder["vectorized"], prepare=lambda *_: np.abs)
     monkeypatch.setitem(operation.ladder, "vectorized", broken)
     with pytest.raises(WrongResultError, match=r"vectorized: .* elements are wrong"):
-        list(ladder.climb(quick=True, effort=EFFORT, tell=silent))
+        list(ladder.climb(quick=True, effort=EFFORT, limits=made(), tell=silent))
 
 
 def test_digits():
@@ -90,12 +98,42 @@ def test_the_whole_of_it(tmp_path, capsys, monkeypatch):
     assert content["machine"]["versions"]["numpy"] == np.__version__
     assert len(content["ladders"]) == 3
     assert len(content["digits"]) == 3
+    assert content["limits"]["peaks"]["float32"]["2"]["value"] == 200 * GIGA
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_page_and_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "QUICK", EFFORT)
+    page, folder = tmp_path / "bench.html", tmp_path / "figures"
+    folder.mkdir()
+    assert main(["bench", "--quick", "--html", str(page), "--figures", str(folder)]) == 0
+    text = page.read_text()
+    assert len(text) < 2e6
+    for said in (
+        "Roofline float32",
+        "Roofline int8",
+        "Ladder matmul 12 x 13 x 14",
+        "Latency",
+        "Handwritten digits",
+    ):
+        assert said in text
+    names = sorted(path.name for path in folder.iterdir())
+    assert "roofline-float32.svg" in names
+    assert "latency.svg" in names
+    assert all(path.read_text().startswith("<svg") for path in folder.iterdir())
+    assert f"written: {page}" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_figures_without_what_draws_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert main(["bench", "--html", str(tmp_path / "x.html")]) == 1
+    assert "pip install 'tinytorch-kernels[report]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tables_fit_80_columns():
     console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
-    for each in ladder.climb(quick=True, effort=EFFORT, tell=silent):
+    for each in ladder.climb(quick=True, effort=EFFORT, limits=made(), tell=silent):
         report.show_ladder(console, each)
     report.show_digits(console, digits.classify(EFFORT, silent))
     text = console.export_text()
@@ -137,13 +175,3 @@ def test_no_traceback(arguments, environment, status, text):
     assert done.returncode == status
     assert text in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    target = tmp_path / "x.json"
-    target.write_text("old")
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        run.write_whole(target, "new")
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]

@@ -15,7 +15,7 @@ from tinytorch.core.activations import ReLU
 from tinytorch.core.layers import Dense
 from tinytorch.core.networks import Sequential
 from tinytorch.core.tensor import Tensor
-from tinytorch.measure.timing import Measurement
+from tinytorch.measure import Measurement
 
 
 def network(seed=0, sizes=(128, 256, 128)):

@@ -1,32 +1,23 @@
-"""Timing: what is compared, in which order, and what is refused."""
+"""Timing: what is compared, in which order, on what inputs, and what is refused."""
 
-import json
+import contextlib
 import time
 
+import numpy as np
 import pytest
 
-from tinytorch.measure import Measurement, WrongResultError, compare, timing
+from tinytorch.measure import WrongResultError, benchmark, compare
+from tinytorch.measure.timing import unchecked
 
 
-def test_statistics():
-    measurement = Measurement("f", (1.0, 2.0, 3.0, 4.0, 5.0), 1)
-    assert (measurement.median, measurement.minimum, measurement.iqr) == (3.0, 1.0, 2.0)
-    assert not measurement.stable
-    assert Measurement("f", (1.0, 1.01, 1.02, 1.01, 1.0), 1).stable
-    assert not Measurement("f", (1.0, 1.0, 1.0), 1).stable
-    assert json.loads(json.dumps(measurement.as_dict()))["count"] == 5
-
-
-def test_functions_take_turns(monkeypatch):
-    monkeypatch.setattr(timing, "REST_SECONDS", 0)
+def test_functions_take_turns():
     order = []
     compare({"a": lambda: None, "b": lambda: None}, rounds=6, on_sample=order.append)
     assert [set(order[i : i + 2]) for i in range(0, 12, 2)] == [{"a", "b"}] * 6
     assert order[::2] != ["a"] * 6  # in random order within a round
 
 
-def test_a_slow_function_gets_few_samples(monkeypatch):
-    monkeypatch.setattr(timing, "REST_SECONDS", 0)
+def test_a_slow_function_gets_few_samples():
     measured = compare({"slow": lambda: time.sleep(0.02), "fast": lambda: None}, seconds=0.05, rounds=10)
     assert len(measured["slow"].samples) == 3
     assert len(measured["fast"].samples) == 10
@@ -43,3 +34,102 @@ def test_a_wrong_result_is_not_timed():
             on_sample=timed.append,
         )
     assert timed == []
+
+
+def test_results_are_held_against_the_first_or_a_reference():
+    x = np.ones(3)
+    with pytest.raises(WrongResultError, match=r"b: 2.0 instead of 1.0"):
+        compare({"a": lambda x: x, "b": lambda x: 2 * x}, x)
+    with pytest.raises(WrongResultError, match="only: "):
+        compare({"only": np.negative}, x, reference=x)
+    with pytest.raises(WrongResultError, match="negative: "):
+        benchmark(np.negative, x, reference=np.positive)
+    compare({"a": lambda x: x, "b": lambda x: x * (1 + 1e-14)}, x, seconds=0.001, rounds=3)
+    compare({"a": lambda x: x, "b": lambda x: 1.1 * x}, x, seconds=0.001, rounds=3, tolerance=0.2)
+    compare({"a": lambda x: x, "b": lambda x: 2 * x}, x, seconds=0.001, rounds=3, check=unchecked)
+
+
+def test_a_reference_sees_inputs_that_nobody_has_changed():
+    def double(x):
+        x *= 2
+        return x.copy()
+
+    benchmark(double, np.ones(3), reference=np.full(3, 2.0), inputs="fresh", seconds=0.01, rounds=3)
+
+
+def test_same_inputs_are_the_same_objects():
+    seen = set()
+    x = np.zeros(4)
+    benchmark(lambda x: seen.add(id(x)), x, seconds=0.001, rounds=3)
+    assert seen == {id(x)}
+
+
+def test_fresh_inputs_are_copies_at_each_call():
+    x = np.zeros(4)
+
+    def once(x, y):
+        assert x[0] == 0
+        x[0] = 1
+        y.append(1)
+        return len(y)
+
+    measured = benchmark(once, x, kwargs={"y": []}, inputs="fresh", seconds=0.001, rounds=3)
+    assert x[0] == 0
+    assert measured.calls > 1
+
+
+def test_rotated_inputs_are_more_than_a_cache_holds(monkeypatch):
+    from tinytorch.measure import inputs
+
+    monkeypatch.setattr(inputs, "beyond_cache", lambda: 10 * 800)
+    seen = []
+    benchmark(lambda x: seen.append(id(x)), np.zeros(100), inputs="rotated", seconds=0.001, rounds=3)
+    assert len(set(seen)) == 10
+    assert seen[:10] == seen[10:20]
+
+
+def test_flushed_samples_are_of_one_call():
+    measured = benchmark(np.sum, np.zeros(1000), flushed=True, seconds=0.001, rounds=3)
+    assert measured.calls == 1
+
+
+def test_contexts_are_entered_around_their_own_function():
+    state = []
+
+    @contextlib.contextmanager
+    def within(name):
+        state.append(name)
+        yield
+        state.pop()
+
+    seen = {"a": set(), "b": set()}
+    compare(
+        {name: lambda name=name: seen[name].add(tuple(state)) for name in seen},
+        within={"a": lambda: within("mine")},
+        seconds=0.001,
+        rounds=3,
+    )
+    assert seen == {"a": {("mine",)}, "b": {()}}
+    assert state == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rounds": 2}, "rounds must be at least 3, not 2"),
+        ({"inputs": "new"}, "inputs must be .* not 'new'"),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        benchmark(len, [], **options)
+
+
+def test_nothing_to_time():
+    with pytest.raises(ValueError, match="no function"):
+        compare({})
+
+
+def test_an_error_of_the_function_is_its_own():
+    with pytest.raises(ZeroDivisionError):
+        benchmark(lambda: 1 / 0)

@@ -19,7 +19,7 @@ from tinytorch import ops  # noqa: E402
 from tinytorch import torch as ours  # noqa: E402
 from tinytorch.compress import apply as trying  # noqa: E402
 from tinytorch.compress.how import factored, pruned  # noqa: E402
-from tinytorch.measure.timing import Measurement  # noqa: E402
+from tinytorch.measure import Measurement  # noqa: E402
 from tinytorch.torch import kernels, models, replacing  # noqa: E402
 
 KINDS = {

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load
 
-from tinytorch.measure.timing import Effort, Measurement, compare
+from tinytorch.measure.measurement import Measurement
+from tinytorch.measure.timing import Effort, compare
 from tinytorch.ops import conv2d, linear, pack_weight
 from tinytorch.ops.registry import product_bound
 from tinytorch.runtime.arrays import Array

@@ -4,14 +4,21 @@ Operations, rungs, references and costs come from `ops.registry`; here is only w
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinytorch.measure.timing import Effort, Measurement, compare
-from tinytorch.ops.registry import Cost, Operation, Rung, mismatch, operations
-from tinytorch.runtime.arrays import FLOAT32
+from tinytorch.measure.beside import RoofsBeside
+from tinytorch.measure.limits import Limits
+from tinytorch.measure.measurement import Measurement
+from tinytorch.measure.roofline import Place, Roofline
+from tinytorch.measure.timing import Effort, compare
+from tinytorch.ops.registry import Operation, Rung, mismatch, operations
+from tinytorch.ops.watching import watching
+from tinytorch.runtime.arrays import FLOAT32, DType
+from tinytorch.runtime.cost import Cost
 
 #: What is shown of each operation: (operation, shape, shape under --quick, with Python loops).
 CASES: tuple[tuple[str, Any, Any, bool], ...] = (
@@ -36,6 +43,9 @@ class Step:
     rate: float  # operations or bytes a second
     against_bottom: float  # times faster than the lowest rung shown
     against_numpy: float
+    cost: Cost  # its own: a quantized rung moves other bytes than the operation
+    dtype: DType  # what it multiplies and adds in
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Ladder:
     shape: Any
     cost: Cost
     steps: tuple[Step, ...]
+    threads: int  # of the roofs that it is held against
 
     @property
     def unit(self) -> str:
@@ -66,30 +77,38 @@ class Ladder:
             "operations": self.cost.operations,
             "bytes": self.cost.bytes,
             "unit": self.unit,
+            "roof_threads": self.threads,
             "rungs": [
                 {
                     **step.measurement.as_dict(),
                     "rate": step.rate / 1e9,
                     "against_bottom": step.against_bottom,
                     "against_numpy": step.against_numpy,
+                    "computed_in": str(step.dtype),
+                    "place": step.place.as_dict(),
                 }
                 for step in self.steps
             ],
         }
 
 
-def climb(quick: bool, effort: Effort, tell: Callable[[str], None]) -> Iterator[Ladder]:
-    """Yield each ladder as it is measured; `tell` hears what is being done.
+def climb(quick: bool, effort: Effort, limits: Limits, tell: Callable[[str], None]) -> Iterator[Ladder]:
+    """Yield each ladder as it is measured, its roofs beside it; `tell` hears what is being done.
 
     Raises WrongResultError if a rung's result breaks its bound.
     """
     known = operations()
     for name, shape, quick_shape, with_loops in CASES:
-        yield _measure(known[name], quick_shape if quick else shape, with_loops, effort, tell)
+        yield _measure(known[name], quick_shape if quick else shape, with_loops, effort, limits, tell)
 
 
 def _measure(
-    operation: Operation, shape: Any, with_loops: bool, effort: Effort, tell: Callable[[str], None]
+    operation: Operation,
+    shape: Any,
+    with_loops: bool,
+    effort: Effort,
+    limits: Limits,
+    tell: Callable[[str], None],
 ) -> Ladder:
     rungs = {
         rung.name: rung
@@ -105,18 +124,37 @@ def _measure(
         return mismatch(result, rungs[name].reference(*inputs), rungs[name].bound(*inputs))
 
     functions = {name: rung.prepare(*inputs) for name, rung in rungs.items()}
-    measured = compare(
-        functions,
-        *inputs,
-        check=check,
-        **effort,
-        on_sample=lambda name: tell(f"{operation.name} {shape}: {name}"),
-    )
+    own = {name: _own_cost(function, inputs, cost) for name, function in functions.items()}
+    threads = limits.threads
+    with ExitStack() as stack:
+        roofs = {
+            key: stack.enter_context(RoofsBeside(key[1], threads, key[0], key[0].bytes))
+            for key in dict.fromkeys(own.values())
+        }
+
+        def sampled(name: str) -> None:
+            tell(f"{operation.name} {shape}: {name}")
+            roofs[own[name]].sample()
+
+        measured = compare(functions, *inputs, check=check, **effort, on_sample=sampled)
+        beside = {key: found.reading() for key, found in roofs.items()}
     medians = {name: measurement.median for name, measurement in measured.items()}
     bottom = next(iter(medians.values()))
     work = cost.bytes if operation.memory_bound else cost.operations
-    steps = tuple(
-        Step(rungs[name], measured[name], work / time, bottom / time, medians["numpy"] / time)
-        for name, time in medians.items()
-    )
-    return Ladder(operation, shape, cost, steps)
+    steps = []
+    for name, time in medians.items():
+        spent, dtype = own[name]
+        place = Roofline.of(limits, dtype, threads).place(spent, time, beside=beside[spent, dtype])
+        against = bottom / time, medians["numpy"] / time
+        steps.append(Step(rungs[name], measured[name], work / time, *against, spent, dtype, place))
+    return Ladder(operation, shape, cost, tuple(steps), threads)
+
+
+def _own_cost(function: Callable[..., Any], inputs: tuple[Any, ...], cost: Cost) -> tuple[Cost, DType]:
+    """Return what a rung does, and in which dtype: as its kernels declare, else as the operation does."""
+    with watching() as seen:
+        function(*inputs)
+    if not seen:
+        return cost, FLOAT32
+    main = max(seen, key=lambda work: work.cost.operations)
+    return main.cost, main.dtype

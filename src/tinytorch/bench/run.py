@@ -1,9 +1,8 @@
 """The whole of `tito bench`, from the machine to the JSON file."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,37 +11,54 @@ from rich.console import Console
 from tinytorch.bench import report
 from tinytorch.bench.digits import classify
 from tinytorch.bench.ladder import climb
+from tinytorch.bench.page import figures, render
+from tinytorch.figures.drawn import save_all
 from tinytorch.machine.info import describe
+from tinytorch.measure.limits import limits
 from tinytorch.measure.load import Load
+from tinytorch.measure.report import show_machine
 from tinytorch.measure.timing import Effort
+from tinytorch.runtime.files import write_whole
 from tinytorch.runtime.threads import get_num_threads
 
 #: Of the JSON file; changes when a reader of it would have to.
-SCHEMA = 1
+SCHEMA = 2
 QUICK: Effort = {"seconds": 0.05, "rounds": 9}
 FULL: Effort = {"seconds": 0.5, "rounds": 20}
 
 
-def run(quick: bool, target: Path | None, console: Console) -> None:
-    """Measure everything and print it; write `target` if given.
+@dataclass(frozen=True)
+class Output:
+    """What is to be written beside what is printed."""
 
-    Raises WrongResultError if a kernel's result is wrong, OSError if the file cannot be written.
+    json: Path | None = None
+    html: Path | None = None
+    figures: Path | None = None  # a folder
+    suffix: str = ".svg"
+
+
+def run(quick: bool, output: Output, console: Console) -> None:
+    """Measure everything and print it; write what is asked for.
+
+    Raises WrongResultError if a kernel's result is wrong, OSError if a file cannot be written,
+    MissingExtraError if figures are asked for and what draws them is not installed.
     """
     machine = describe()
-    report.show_machine(console, machine, get_num_threads())
+    show_machine(console, machine, get_num_threads())
     effort = QUICK if quick else FULL
-    load = Load()
     ladders = []
     with console.status("starting") as status:
         tell: Callable[[str], None] = status.update
-        for ladder in climb(quick, effort, tell):
+        known = limits(tell)
+        load = Load()
+        for ladder in climb(quick, effort, known, tell):
             report.show_ladder(console, ladder)
             ladders.append(ladder)
         digits = classify(effort, tell)
     report.show_digits(console, digits)
     others = load.of_others()
     report.show_legend(console, others)
-    if target is not None:
+    if output.json is not None:
         content = {
             "schema": SCHEMA,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -50,42 +66,19 @@ def run(quick: bool, target: Path | None, console: Console) -> None:
             "threads": get_num_threads(),
             "cpus_used_by_others": others,
             "machine": machine.as_dict(),
+            "limits": known.as_dict(),
             "ladders": [ladder.as_dict() for ladder in ladders],
             "digits": [result.as_dict() for result in digits],
         }
-        write_whole(target, json.dumps(content, indent=1) + "\n")
-        console.print(f"written: {target}")
+        write_whole(output.json, json.dumps(content, indent=1) + "\n")
+        _written(console, [output.json])
+    if output.html is not None:
+        write_whole(output.html, render(machine, get_num_threads(), known, ladders, digits))
+        _written(console, [output.html])
+    if output.figures is not None:
+        _written(console, save_all(figures(ladders, known), output.figures, output.suffix))
 
 
-def check_writable(target: Path) -> None:
-    """Raise ValueError if a file named with --json cannot be written."""
-    if not target.parent.is_dir():
-        raise ValueError(f"the folder of --json {target} does not exist; make it first")
-    if target.is_dir():
-        raise ValueError(f"--json {target} is a folder; name a file in it")
-    if target.exists() and not target.is_file():
-        raise ValueError(f"--json {target} is no ordinary file; name one")
-    try:
-        tempfile.TemporaryFile(dir=target.parent).close()
-    except OSError as error:
-        raise ValueError(f"--json {target} cannot be written: {error.strerror}") from None
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all; a link keeps pointing at it."""
-    target = target.resolve()
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _written(console: Console, paths: list[Path]) -> None:
+    for path in paths:
+        console.print(f"written: {path}", markup=False, highlight=False)

@@ -6,7 +6,7 @@ This file only names things. What stands behind each name, and the slower rungs 
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytorch.core.tensor import Tensor
 from tinytorch.ops.conv2d import conv2d
@@ -20,8 +20,12 @@ from tinytorch.runtime.arrays import read
 from tinytorch.runtime.batch import BatchItemError, run_batch
 from tinytorch.runtime.threads import get_num_threads
 
+if TYPE_CHECKING:
+    from tinytorch.profiler.optimization import KernelOptimizationProfiler
+
 __all__ = [
     "BatchItemError",
+    "KernelOptimizationProfiler",
     "QuantizationWarning",
     "cache_friendly_matmul",
     "cached_conv2d",
@@ -35,6 +39,15 @@ __all__ = [
     "vectorized_operations",
     "vectorized_relu",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the profiler when it is asked for: kernels need nothing of it, and it takes as long as NumPy."""
+    if name == "KernelOptimizationProfiler":
+        from tinytorch.profiler.optimization import KernelOptimizationProfiler
+
+        return KernelOptimizationProfiler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def time_kernel(func: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, float]:

@@ -1,35 +1,33 @@
-"""What this computer is: processor, caches, memory, BLAS, GPUs, from the system's own sources.
+"""What this computer is: processor, caches, memory, libraries, GPUs, from the system's own sources.
 
-What a system does not tell is None, never a guess.
+What a system does not tell is None, never a guess. Each part has a file of its own in this folder.
 """
 
-import ctypes
-import importlib.metadata
+import hashlib
+import json
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytorch.machine.quota import cpu_quota, memory_limit, usable_cpus
+from tinytorch.machine import libraries
+from tinytorch.machine.caches import Cache, cache_details, caches, sizes
+from tinytorch.machine.cpu import cpu_model, instruction_sets, llvm_name, topology
+from tinytorch.machine.files import ROOT
+from tinytorch.machine.frequency import frequency
+from tinytorch.machine.gpus import Gpu, gpus, opencl, rocm
+from tinytorch.machine.host import container, virtualization
+from tinytorch.machine.memory import NumaNode, memory_bytes, numa_nodes
+from tinytorch.machine.quota import affinity, cpu_quota, memory_limit, usable_cpus
 
-#: Features worth telling a reader of: what the kernels of this field are written for.
-_TOLD = (
-    *("sse4.2", "avx", "avx2", "fma", "f16c", "avxvnni", "avx512f", "avx512bw", "avx512vnni", "avx512bf16"),
-    *(
-        "avx512fp16",
-        "amx-tile",
-        "amx-int8",
-        "amx-bf16",
-        "neon",
-        "dotprod",
-        "i8mm",
-        "bf16",
-        "fullfp16",
-        "sve",
-        "sve2",
-    ),
+__all__ = ["Cache", "Gpu", "Machine", "NumaNode", "caches", "describe", "fingerprint"]
+
+#: What the speed of a kernel can hang on, and what measured limits are therefore kept under. Not which CPUs
+#: it may use, only how many: a scheduler of containers gives others each time.
+_LIMITS = (
+    *("cpu", "microarchitecture", "instruction_sets", "usable_cpus", "usable_cores", "cpu_quota"),
+    *("cache_details", "governor", "min_mhz", "max_mhz", "virtualization"),
 )
 
 
@@ -42,151 +40,84 @@ class Machine:
     microarchitecture: str | None  # LLVM's name for the CPU
     instruction_sets: tuple[str, ...]
     cpus: int
+    sockets: int | None
+    cores: int | None
+    threads_per_core: int | None
     usable_cpus: int
-    cpu_quota: float | None
+    usable_cores: int | None
+    affinity: tuple[int, ...] | None
+    cpu_quota: float | None  # in CPUs
     caches: dict[str, int | None]  # l1 (data), l2, l3
-    memory: int
+    cache_details: tuple[Cache, ...]
+    memory: int | None
     memory_limit: int | None
+    numa: tuple[NumaNode, ...] | None
+    governor: str | None
+    min_mhz: float | None
+    max_mhz: float | None
+    virtualization: str | None  # "none" where the CPU says that there is none
+    container: str | None  # None: no mark of one
     system: str
     blas: tuple[str, ...]
-    gpus: tuple[str, ...] | None  # None: there may be one, and nothing here can ask it
+    openmp: tuple[str, ...]
+    gpus: tuple[Gpu, ...] | None  # None: there may be one, and nothing here can ask it
+    rocm: bool
+    opencl: bool
     versions: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return asdict(self)
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
+        return plain
 
 
-def describe() -> Machine:
-    """Ask the system what this computer is.
+def describe(root: Path = ROOT) -> Machine:
+    """Ask the system what this computer is; `root` is where its files lie.
 
     >>> describe().usable_cpus >= 1
     True
     """
-    import psutil
-
-    name, features = _llvm_host()
+    layout, clock, details = topology(root), frequency(root), cache_details(root)
+    blas, openmp = libraries.loaded()
     return Machine(
-        cpu=_cpu_model(),
+        cpu=cpu_model(root),
         architecture=platform.machine(),
-        microarchitecture=name,
-        instruction_sets=features,
+        microarchitecture=llvm_name(),
+        instruction_sets=instruction_sets(),
         cpus=os.cpu_count() or 1,
-        usable_cpus=usable_cpus(),
-        cpu_quota=cpu_quota(),
-        caches=caches(),
-        memory=int(psutil.virtual_memory().total),
-        memory_limit=memory_limit(),
+        sockets=layout.sockets,
+        cores=layout.cores,
+        threads_per_core=layout.threads_per_core,
+        usable_cpus=usable_cpus(root),
+        usable_cores=layout.usable_cores,
+        affinity=affinity(),
+        cpu_quota=cpu_quota(root),
+        caches=sizes(details),
+        cache_details=details,
+        memory=memory_bytes(root),
+        memory_limit=memory_limit(root),
+        numa=numa_nodes(root),
+        governor=clock.governor,
+        min_mhz=clock.min_mhz,
+        max_mhz=clock.max_mhz,
+        virtualization=virtualization(root),
+        container=container(root),
         system=platform.platform(),
-        blas=_blas(),
-        gpus=_gpus(),
-        versions=_versions(),
+        blas=blas,
+        openmp=openmp,
+        gpus=gpus(root),
+        rocm=rocm(root),
+        opencl=opencl(root),
+        versions=libraries.versions(),
     )
 
 
-def _llvm_host() -> tuple[str | None, tuple[str, ...]]:
-    from llvmlite import binding
+def fingerprint(machine: Machine) -> str:
+    """Return 16 hexadecimal digits that differ where measured limits may: hardware, quota, compiler.
 
-    features = binding.get_host_cpu_features()
-    return binding.get_host_cpu_name() or None, tuple(name for name in _TOLD if features.get(name))
-
-
-def _cpu_model() -> str | None:
-    if sys.platform == "linux":
-        for line in _lines(Path("/proc/cpuinfo")):
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-        return None
-    if sys.platform == "darwin":
-        return _sysctl_text("machdep.cpu.brand_string")
-    return platform.processor() or None
-
-
-def caches() -> dict[str, int | None]:
-    """Return the bytes of the caches l1 (data), l2 and l3, None for what the system does not tell."""
-    sizes: dict[str, int | None] = {"l1": None, "l2": None, "l3": None}
-    if sys.platform == "darwin":
-        for level, key in (("l1", "hw.l1dcachesize"), ("l2", "hw.l2cachesize"), ("l3", "hw.l3cachesize")):
-            sizes[level] = _sysctl_number(key)
-        return sizes
-    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, kind, size = ("".join(_lines(index / name)) for name in ("level", "type", "size"))
-        if kind != "Instruction" and size[:-1].isdigit() and size[-1:] in units:
-            sizes[f"l{level}"] = int(size[:-1]) * units[size[-1]]
-    return sizes
-
-
-def _blas() -> tuple[str, ...]:
-    import numpy as np
-    import threadpoolctl
-
-    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # some builds load their BLAS on first use
-    found = []
-    for library in threadpoolctl.threadpool_info():
-        if library["user_api"] == "blas":
-            parts = (library["internal_api"], library["version"], library.get("architecture"))
-            found.append(f"{' '.join(str(part) for part in parts if part)}, {library['num_threads']} threads")
-    return tuple(found)
-
-
-def _gpus() -> tuple[str, ...] | None:
-    try:
-        import pynvml
-    except ImportError:
-        return None if Path("/proc/driver/nvidia/version").exists() else ()
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()
-    try:
-        return tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _gpu(pynvml: Any, index: int) -> str:
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        name = str(pynvml.nvmlDeviceGetName(handle))
-    except pynvml.NVMLError:
-        return "a GPU that may not be asked"
-    try:
-        return f"{name}, {pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30:.0f} GiB"
-    except pynvml.NVMLError:  # it shares the system's memory
-        return name
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("tinytorch-kernels", "numpy", "numba", "llvmlite"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
-
-
-def _sysctl(name: str, buffer: Any) -> bool:
-    size = ctypes.c_size_t(ctypes.sizeof(buffer))
-    return (
-        ctypes.CDLL(None).sysctlbyname(name.encode(), ctypes.byref(buffer), ctypes.byref(size), None, 0) == 0
-    )
-
-
-def _sysctl_text(name: str) -> str | None:
-    buffer = ctypes.create_string_buffer(256)
-    return buffer.value.decode(errors="replace") if _sysctl(name, buffer) else None
-
-
-def _sysctl_number(name: str) -> int | None:
-    buffer = ctypes.c_uint64()
-    return int(buffer.value) if _sysctl(name, buffer) and buffer.value else None
+    >>> len(fingerprint(describe()))
+    16
+    """
+    whole = machine.as_dict()
+    parts = [*(whole[name] for name in _LIMITS), machine.versions.get("llvmlite")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ from tinytorch.ops.epilogue import activation_code
 from tinytorch.ops.launch import address
 from tinytorch.ops.plan import SERIAL, kernels
 from tinytorch.ops.product import finish_integers
-from tinytorch.ops.registry import Cost, Operation, draw, product_bound
+from tinytorch.ops.registry import Operation, draw, product_bound
 from tinytorch.runtime.arguments import Pair, pair
 from tinytorch.runtime.arrays import (
     FLOATS,
@@ -33,6 +33,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.intrinsics import call_kernel
 from tinytorch.runtime.output import Output
 from tinytorch.runtime.scratch import scratch
@@ -121,8 +122,8 @@ def _bound(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) ->
 
 def _cost(x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair) -> Cost:
     size = math.prod(output_shape(x, weight, stride, padding))
-    moved = x.nbytes + weight.nbytes + bias.nbytes + size * np.result_type(x, weight).itemsize
-    return Cost(2 * size * math.prod(weight.shape[1:]), moved)
+    read, written = x.nbytes + weight.nbytes + bias.nbytes, size * np.result_type(x, weight).itemsize
+    return Cost(2 * size * math.prod(weight.shape[1:]), read, written)
 
 
 CONV2D = Operation(
@@ -268,6 +269,18 @@ def convolve(
             threads=threads,
         )
     return finish_integers(code, output.take())
+
+
+CONV2D.counts(
+    convolve,
+    lambda x, weight, bias, stride, padding: (
+        x[None] if x.ndim == 3 else x,
+        weight,
+        np.empty(0, x.dtype) if bias is None else bias,
+        *(stride, padding),
+    ),
+    computed=lambda x, weight, *_: np.result_type(x, weight),
+)
 
 
 def conv2d(

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from tinytorch.ops.launch import address
 from tinytorch.ops.onepass import OnePass, add_pass, multiply_pass, relu_pass, stay_in_cache
-from tinytorch.ops.registry import Cost, Operation, draw, rounding
+from tinytorch.ops.registry import Operation, draw, rounding
 from tinytorch.runtime.arrays import (
     FLOAT32,
     FLOAT64,
@@ -32,6 +32,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import REASSOCIATE, tile_kernel
+from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.intrinsics import call_kernel
 from tinytorch.runtime.output import Output
 from tinytorch.runtime.threads import threads_for
@@ -82,7 +83,7 @@ RELU = Operation(
     inputs=lambda rng, shape, dtype: (draw(rng, shape, dtype),),
     reference=lambda x: np.maximum(x, np.zeros((), x.dtype)) if x.dtype in INTEGERS else _relu_reference(x),
     bound=lambda x: np.zeros(()),
-    cost=lambda x: Cost(x.size, 2 * x.nbytes),
+    cost=lambda x: Cost(x.size, x.nbytes, x.nbytes),
     shapes=_SHAPES,
     memory_bound=True,
 )
@@ -166,6 +167,10 @@ def relu(x: Any, out: Any = None) -> Any:
     return like(result, x) if out is None else out
 
 
+for _function in (relu, relu_array):
+    RELU.counts(_function, lambda x: (read("x", x),))
+
+
 # Sum and product of two arrays
 
 
@@ -180,7 +185,7 @@ def _pairwise(name: str, function: Callable[..., Array], kernel: OnePass) -> Ope
         inputs=lambda rng, shape, dtype: (draw(rng, shape, dtype), draw(rng, shape, dtype)),
         reference=reference,
         bound=lambda x, y: rounding(np.abs(reference(x, y)), x.dtype),
-        cost=lambda x, y: Cost(x.size, 3 * x.nbytes),
+        cost=lambda x, y: Cost(x.size, x.nbytes + y.nbytes, x.nbytes),
         shapes=_SHAPES,
         memory_bound=True,
     )
@@ -258,7 +263,7 @@ OPERATIONS = Operation(
     inputs=lambda rng, shape, dtype: (draw(rng, shape, dtype), draw(rng, shape, dtype)),
     reference=_operations_reference,
     bound=_operations_bound,
-    cost=lambda x, y: Cost(8 * x.size, x.nbytes + y.nbytes + 3 * x.size * np.result_type(x, y).itemsize),
+    cost=lambda x, y: Cost(8 * x.size, x.nbytes + y.nbytes, 3 * x.size * np.result_type(x, y).itemsize),
     shapes=_SHAPES,
     memory_bound=True,
 )
@@ -393,3 +398,6 @@ def operations_arrays(x: Array, y: Array, threads: int | None = None) -> dict[st
     with np.errstate(over="ignore", invalid="ignore"):
         distance = math.sqrt(np.add.reduce(distances))
         return _results(product, total, squares, distance, np.add.reduce(dots), dtype)
+
+
+OPERATIONS.counts(operations_arrays, lambda x, y: (x, y))

@@ -16,7 +16,7 @@ from tinytorch.ops import quantize as quantization
 from tinytorch.ops.epilogue import activation_code
 from tinytorch.ops.matmul import loops
 from tinytorch.ops.product import product
-from tinytorch.ops.registry import Cost, Operation, draw, product_bound, rounding
+from tinytorch.ops.registry import Operation, draw, product_bound, rounding
 from tinytorch.ops.weights.base import PackedWeight
 from tinytorch.ops.weights.floats import pack_floats, pack_widened
 from tinytorch.ops.weights.integers import SYMMETRIC, pack_quantized
@@ -40,6 +40,7 @@ from tinytorch.runtime.arrays import (
     or_empty,
     read,
 )
+from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.output import Output
 from tinytorch.simd.activation import ACTIVATIONS, RELU
 
@@ -140,10 +141,15 @@ def _bound(x: Array, weight: Array, bias: Array) -> Array:
     )
 
 
-def _cost(x: Array, weight: Array, bias: Array) -> Cost:
-    size = math.prod(x.shape[:-1]) * weight.shape[1]
-    moved = x.nbytes + weight.nbytes + bias.nbytes + size * np.result_type(x, weight).itemsize
-    return Cost(2 * size * (weight.shape[0] + 1), moved)
+def _cost(x: Array, weight: Array | PackedWeight, bias: Array) -> Cost:
+    rows = math.prod(x.shape[:-1])
+    if isinstance(weight, PackedWeight):
+        multiply_adds, result = weight.multiply_adds, weight.result_dtype(x.dtype, None)
+    else:
+        multiply_adds, result = weight.size, np.result_type(x, weight)
+    size = rows * weight.shape[1]
+    read, written = x.nbytes + weight.nbytes + bias.nbytes, size * result.itemsize
+    return Cost(2 * (rows * multiply_adds + size), read, written)
 
 
 def _inputs(rng: np.random.Generator, shape: tuple[int, int, int], dtype: DType) -> tuple[Array, ...]:
@@ -262,6 +268,18 @@ def linear_int4_weight(x: Array, weight: Array, bias: Array) -> Array:
     return _linear_packed(x, pack_weight(weight, "int4"), bias, RELU, None)
 
 
+def _given(x: Any, weight: Any, bias: Any) -> tuple[Array, Array | PackedWeight, Array]:
+    matrix = weight if isinstance(weight, PackedWeight) else read("weight", weight)
+    rows = read("x", x)
+    return rows, matrix, np.empty(0, rows.dtype) if bias is None else read("bias", bias)
+
+
+def _computed(x: Array, weight: Array | PackedWeight, bias: Array) -> DType:
+    if isinstance(weight, PackedWeight):
+        return weight.computed(compute_dtype(weight.result_dtype(x.dtype, None)))
+    return np.result_type(x, weight)
+
+
 def linear(x: Any, weight: Any, bias: Any = None, activation: str | None = None, out: Any = None) -> Any:
     """Return activation(x @ weight + bias): x (..., in), weight (in, out) or packed, bias (out,).
 
@@ -336,3 +354,7 @@ def _linear_packed(x: Array, weight: PackedWeight, bias: Array | None, code: int
         buffer = output.buffer.reshape(count, weight.shape[1])
         weight.multiply(rows, or_empty(bias, computed), code, buffer)
     return output.take()
+
+
+for _function in (linear, _linear_packed):
+    LINEAR.counts(_function, _given, _computed)

@@ -18,7 +18,7 @@ from numpy import ndarray
 from tinytorch.ops.launch import SMALL, SMALL_B, launcher
 from tinytorch.ops.plan import kernels, prepare_contiguous
 from tinytorch.ops.product import product, result_shape, run, stacks
-from tinytorch.ops.registry import Cost, Operation, draw, product_bound
+from tinytorch.ops.registry import Operation, draw, product_bound
 from tinytorch.runtime.arrays import (
     FLOAT32,
     FLOAT64,
@@ -34,6 +34,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.threads import get_num_threads
 from tinytorch.simd.target import chosen, tile
 
@@ -51,7 +52,7 @@ def _bound(a: Array, b: Array) -> Array:
 
 def _cost(a: Array, b: Array) -> Cost:
     size = math.prod(result_shape(a, b))
-    return Cost(2 * size * a.shape[-1], a.nbytes + b.nbytes + size * np.result_type(a, b).itemsize)
+    return Cost(2 * size * a.shape[-1], a.nbytes + b.nbytes, size * np.result_type(a, b).itemsize)
 
 
 def _inputs(rng: np.random.Generator, shape: tuple[int, int, int], dtype: DType) -> tuple[Array, Array]:
@@ -196,3 +197,7 @@ def _small(dtype: DType) -> Any:
 
 _SMALL: dict[DType, Any] = {dtype: _small(dtype) for dtype in (FLOAT32, FLOAT64)}
 _LARGE = 1 << 20  # elements of a result from which memory is asked for before it is taken
+
+
+for _function in (matmul, product, numpy_product, blocked):
+    MATMUL.counts(_function, lambda a, b: (read("a", a), read("b", b)))

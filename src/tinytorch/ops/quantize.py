@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from tinytorch.ops.elementwise import BLOCK, SERIAL
-from tinytorch.ops.registry import Cost, Operation, draw
+from tinytorch.ops.registry import Operation, draw
 from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import (
     FLOAT32,
@@ -30,6 +30,7 @@ from tinytorch.runtime.arrays import (
     read,
 )
 from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.threads import threads_for
 
 LOWEST, HIGHEST = -128, 127
@@ -316,7 +317,7 @@ QUANTIZE = Operation(
     inputs=_inputs,
     reference=reference_codes,
     bound=lambda x, scale: np.zeros(()),
-    cost=lambda x, scale: Cost(3 * x.size, x.nbytes + x.size),
+    cost=lambda x, scale: Cost(3 * x.size, x.nbytes, x.size),
     shapes=((), (0,), (1,), (33,), (3, 5, 7), (BLOCK + 1,), (9 * BLOCK,)),
     memory_bound=True,
 )
@@ -345,3 +346,6 @@ def quantize_vectorized(x: Array, scale: float) -> Array:
 def quantize_parallel(x: Array, scale: float) -> Array:
     """The same pass, its tiles claimed by the pool's threads."""
     return quantized(x, scale).codes
+
+
+QUANTIZE.counts(quantized, lambda x, scale: (x, scale), computed=lambda x, _: x.dtype)

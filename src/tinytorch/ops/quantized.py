@@ -19,6 +19,7 @@ from tinytorch.ops.weights.base import PackedWeight
 from tinytorch.ops.weights.integers import IntegerWeight
 from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, INT32, INT64, Array, empty, like, or_empty, read
 from tinytorch.runtime.compile import tile_kernel
+from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.output import Output
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.activation import NONE
@@ -106,6 +107,21 @@ def matmul_integer(a: Any, b: Any, zero_point: int = 0, out: Any = None) -> Any:
         rows = left.reshape(math.prod(left.shape[:-1]), inner)
         integer_product(rows, weight, point, output.buffer.reshape(len(rows), shape[1]))
     return like(output.take(), a, b) if out is None else out
+
+
+def _integer_cost(a: Array, b: Any) -> Cost:
+    """Count the product of codes: its result is wider than they are."""
+    size = math.prod(a.shape[:-1]) * b.shape[1]
+    return Cost(2 * size * a.shape[-1], a.nbytes + b.nbytes, size * INT32.itemsize)
+
+
+MATMUL.counts(
+    matmul_integer,
+    lambda a, b: (read("a", a), b if isinstance(b, PackedWeight) else read("b", b)),
+    computed=lambda *_: INT8,
+    cost=_integer_cost,
+)
+MATMUL.counts(quantized_product, lambda a, b: (a, b), computed=lambda *_: INT8)
 
 
 def _plain(a: Array, weight: IntegerWeight, out: Any) -> Array | None:

@@ -11,24 +11,19 @@ it, from Python loops to what ships. A rung is declared beside its code:
 """
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from tinytorch.runtime.arrays import FLOAT32, SUPPORTED, Array, DType
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one call must do: operations (a multiply-add is two), and bytes that cannot but move."""
-
-    operations: int
-    bytes: int
+from tinytorch.runtime.cost import Cost
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,19 @@ class Rung:
     summary: str
     #: `prepare(*inputs)` does what is done once per weight and returns what is done, and timed, per call.
     prepare: Callable[..., Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one call did: an operation, its cost, and the dtype that it was computed in."""
+
+    operation: str
+    cost: Cost
+    dtype: DType
+
+
+#: What tells of a call's work by its arguments, for the functions that `Operation.counts` declared.
+COUNTED: dict[CodeType, Callable[[Mapping[str, Any]], Work]] = {}
 
 
 @dataclass
@@ -63,6 +71,26 @@ class Operation:
     shapes: tuple[Any, ...]
     memory_bound: bool = False  # its speed is told in GB/s rather than GFLOP/s
     ladder: dict[str, Rung] = field(default_factory=dict)
+
+    def counts(
+        self,
+        function: Callable[..., Any],
+        inputs: Callable[..., tuple[Any, ...]],
+        computed: Callable[..., DType] = np.result_type,
+        cost: Callable[..., Cost] | None = None,
+    ) -> None:
+        """Declare that a call of `function` does this; `inputs` picks ours out of its arguments, by name.
+
+        `computed(*inputs)` is the dtype that is multiplied and added in, `cost` the operation's own.
+        """
+        assert isinstance(function, FunctionType)
+        names, price = tuple(inspect.signature(inputs).parameters), cost or self.cost
+
+        def work(arguments: Mapping[str, Any]) -> Work:
+            ours = inputs(*(arguments[name] for name in names))
+            return Work(self.name, price(*ours), computed(*ours))
+
+        COUNTED[function.__code__] = work
 
     def rung(
         self,

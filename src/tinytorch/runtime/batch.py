@@ -1,6 +1,7 @@
 """One operation over many items, on any executor of `concurrent.futures`."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import (
     FIRST_EXCEPTION,
@@ -47,6 +48,7 @@ def run_batch(
     batch = list(iterator)
     with contextlib.ExitStack() as stack:
         if executor is None:
+            operation = _watched(operation)
             executor = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="tinytorch-batch"))
         futures: list[Future[Any]] = []
         try:
@@ -64,6 +66,22 @@ def run_batch(
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _watched(operation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return an operation that tells the profile function of this thread, if it has one, from any thread."""
+    profiler = sys.getprofile()
+    if profiler is None:
+        return operation
+
+    def told(item: Any) -> Any:
+        sys.setprofile(profiler)
+        try:
+            return operation(item)
+        finally:
+            sys.setprofile(None)
+
+    return told
 
 
 def _failure(index: int, count: int, error: BaseException) -> BatchItemError:

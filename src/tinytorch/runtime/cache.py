@@ -25,24 +25,15 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-import platformdirs
 from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.runtime.nrt import rtsys
 
+from tinytorch.runtime import folders
+
 _log = logging.getLogger(__name__)
 _MAGIC = b"tinytorch compiled 1\n"
-
-
-def folder() -> Path:
-    """Return the cache folder: TINYTORCH_CACHE_DIR, or the user's cache folder of this system."""
-    chosen = os.environ.get("TINYTORCH_CACHE_DIR")
-    return (
-        Path(chosen).expanduser()
-        if chosen
-        else Path(platformdirs.user_cache_dir("tinytorch", appauthor=False))
-    )
 
 
 def read(key: str) -> bytes | None:
@@ -109,7 +100,7 @@ def _warn_untrusted(place: Path) -> None:
 
 
 def _path(key: str) -> Path:
-    return folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.kernel"
+    return folders.cache() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.kernel"
 
 
 def _trusted(path: Path) -> bool:

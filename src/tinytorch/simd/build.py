@@ -20,6 +20,8 @@ from tinytorch.simd.code import Code
 from tinytorch.simd.target import Target, chosen, host, machine
 
 _log = logging.getLogger(__name__)
+#: What owns machine code, kept while the process lives: plans and launches hold bare addresses of it.
+_kept: list["Library"] = []
 
 
 class Kernel:
@@ -72,14 +74,19 @@ class Library:
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(content))
         self._engine.finalize_object()
         self._addresses = {name: self._engine.get_function_address(name) for name in kernels}
+        _kept.append(self)
 
     def __getitem__(self, name: str) -> int:
         """Return the address of a kernel."""
         return self._addresses[name]
 
+    def function(self, name: str, arguments: int) -> Callable[..., None]:
+        """Return a kernel of so many arguments as what Python can call, without its lock."""
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(self._addresses[name])
+
     def call(self, name: str, *arguments: int) -> None:
-        """Call a kernel from Python: a microsecond or two, for what is done once."""
-        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(self._addresses[name])(*arguments)
+        """Call a kernel from Python, once: making what can be called takes longer than many a kernel."""
+        self.function(name, len(arguments))(*arguments)
 
 
 def library(family: Callable[..., Mapping[str, Kernel]], *arguments: Any) -> Library:

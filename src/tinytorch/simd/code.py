@@ -129,6 +129,10 @@ class Value:
         """Shift bits down; the sign stays."""
         return self._do("ashr", "", other)
 
+    def __xor__(self, other: Operand) -> "Value":
+        """Combine bits."""
+        return self._do("xor", "", other)
+
     def __lshift__(self, other: Operand) -> "Value":
         """Shift bits up."""
         return self._do("shl", "", other)
@@ -370,11 +374,20 @@ class Vectors:
         Integer sums may be added up in any order, and LLVM turns those of unrolled steps into trees, whose
         parts then do not fit in the registers.
         """
-        register = "v" if self.code.target.registers == 32 else "x"
         kind = ir.FunctionType(self.type, [self.type])
         return Value(
-            self.code, self.code.builder.asm(kind, "", f"={register},0", [value.ir], side_effect=False)
+            self.code, self.code.builder.asm(kind, "", f"={self._register},0", [value.ir], side_effect=False)
         )
+
+    def consume(self, value: Value) -> None:
+        """Use a value up, so that LLVM must have it loaded: an empty piece of assembly."""
+        kind = ir.FunctionType(ir.VoidType(), [self.type])
+        self.code.builder.asm(kind, "", self._register, [value.ir], side_effect=True)
+
+    @property
+    def _register(self) -> str:
+        """The letter of a vector register in LLVM's assembly constraints."""
+        return "v" if self.code.target.registers == 32 else "x" if self.code.target.x86 else "w"
 
     def _upper(self, value: Value, width: int, signed: bool) -> Value:
         """Return the integers that the upper `width` bits of int32 lanes hold."""
@@ -579,6 +592,11 @@ class Code:
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
         function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
         return Value(self, self.builder.call(function, arguments))
+
+    def opaque_integer(self, value: Value) -> Value:
+        """Return the same integer as one that LLVM knows nothing of: see `Vectors.opaque`."""
+        kind = ir.FunctionType(_I64, [_I64])
+        return Value(self, self.builder.asm(kind, "", "=r,0", [value.ir], side_effect=False))
 
     def minimum(self, a: Value, b: Value) -> Value:
         """Return the smaller of two integers."""

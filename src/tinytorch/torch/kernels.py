@@ -10,12 +10,14 @@ import functools
 import json
 import weakref
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 import threadpoolctl
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 from torch.utils.weak import WeakIdKeyDictionary
 
 from tinytorch.ops.conv2d import conv2d as our_conv2d
@@ -121,6 +123,12 @@ def _(x: Tensor, parts: list[Tensor], bias: Tensor | None, form: str) -> Tensor:
     return x.new_empty((*x.shape[:-1], _shape(form)[1]))
 
 
+@register_flop_formula(torch.ops.tinytorch.linear)
+def _(x: Any, parts: Any, bias: Any, form: str, out_shape: Any = None, **_: Any) -> int:
+    """Count as torch counts its own: shapes for tensors; sums of a bias once more."""
+    return int(2 * prod(x) * out_shape[-1] + (prod(out_shape) if bias is not None else 0))
+
+
 @torch.library.custom_op(f"{_NAMESPACE}::linear_backward", mutates_args=(), device_types="cpu")
 def linear_backward(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
     """The gradient by x: that of the result times the weight, turned."""
@@ -131,6 +139,11 @@ def linear_backward(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
 @linear_backward.register_fake
 def _(gradient: Tensor, parts: list[Tensor], form: str) -> Tensor:
     return gradient.new_empty((*gradient.shape[:-1], _shape(form)[0]))
+
+
+@register_flop_formula(torch.ops.tinytorch.linear_backward)
+def _(gradient: Any, parts: Any, form: str, out_shape: Any = None, **_: Any) -> int:
+    return int(2 * prod(gradient) * out_shape[-1])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -176,6 +189,11 @@ def _(
             *((size + 2 * pad - kernel) // step + 1 for size, kernel, step, pad in sizes),
         )
     )
+
+
+@register_flop_formula(torch.ops.tinytorch.conv2d)
+def _(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, out_shape: Any = None, **_: Any) -> int:
+    return int(2 * prod(out_shape) * prod(weight[1:]) + (prod(out_shape) if bias is not None else 0))
 
 
 def _keep_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -95,6 +95,15 @@ class PackedWeight(ABC):
         return contiguous(x, computed)
 
     @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds that a row of the input takes."""
+        return self.shape[0] * self.shape[1]
+
+    def computed(self, floats: DType) -> DType:
+        """Return the dtype that is multiplied in where a layer's result is computed in `floats`."""
+        return floats
+
+    @property
     def nbytes(self) -> int:
         """Bytes that it takes, scales and indices included."""
         return sum(int(array.nbytes) for array in self.arrays().values())

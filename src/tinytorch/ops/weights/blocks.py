@@ -69,6 +69,11 @@ class BlockWeight(PackedWeight):
         all_blocks = -(-self.shape[0] // BLOCK_ROWS) * (len(self.starts) - 1)
         return len(self.places) / all_blocks if all_blocks else 1.0
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds that a row of the input takes."""
+        return int(self.blocks.size)
+
     def arrays(self) -> dict[str, Array]:
         """Return what it consists of."""
         return {"starts": self.starts, "places": self.places, "blocks": self.blocks}

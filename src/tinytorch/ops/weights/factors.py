@@ -36,6 +36,15 @@ class FactoredWeight(PackedWeight):
         """The numbers that a row passes through."""
         return self.first.shape[1]
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds that a row of the input takes."""
+        return self.first.multiply_adds + self.second.multiply_adds
+
+    def computed(self, floats: DType) -> DType:
+        """Return the dtype that is multiplied in where a layer's result is computed in `floats`."""
+        return self.first.computed(floats)
+
     def arrays(self) -> dict[str, Array]:
         """Return what it consists of."""
         both = zip(_FACTORS, (self.first, self.second), strict=True)

@@ -71,6 +71,10 @@ class IntegerWeight(PackedWeight):
         """What the weights are kept as."""
         return INT8
 
+    def computed(self, floats: DType) -> DType:
+        """Return the dtype that is multiplied in: int8, whatever the input is."""
+        return INT8
+
     @property
     def writes_rows(self) -> bool:
         """Whether `multiply` writes rows that lie apart."""

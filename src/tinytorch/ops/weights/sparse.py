@@ -72,6 +72,11 @@ class SparseWeight(PackedWeight):
         size = self.shape[0] * self.shape[1]
         return len(self.numbers) / size if size else 1.0
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds that a row of the input takes."""
+        return len(self.numbers)
+
     def arrays(self) -> dict[str, Array]:
         """Return what it consists of."""
         return {"starts": self.starts, "indices": self.indices, "numbers": self.numbers}

@@ -1,0 +1,1 @@
+"""The micro-kernels: CUDA C++ by what they try, and Triton."""

@@ -1,0 +1,1 @@
+"""What was measured as pictures: for a page that answers, and as files for a paper."""

@@ -1,0 +1,16 @@
+"""The text of the files that a PTX line table names, as it was when the kernel was compiled."""
+
+import re
+from pathlib import Path
+
+_FILE = re.compile(r'^[ \t]*\.file\s+\d+\s+"([^"]+)"', re.MULTILINE)
+
+
+def named_in(ptx: str) -> dict[str, str]:
+    """Return the text of each file of the line table that can be read: its name there, then the text."""
+    found = {}
+    for name in _FILE.findall(ptx):
+        path = Path(name)
+        if path.is_file():
+            found[name] = path.read_text(encoding="utf-8", errors="replace")
+    return found

@@ -1,0 +1,1 @@
+"""Pure functions of addresses, masks, sizes: what a GPU does with them."""

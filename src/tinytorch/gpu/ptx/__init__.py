@@ -1,0 +1,1 @@
+"""PTX, read and run: a parser and a SIMT emulator."""
