@@ -1,0 +1,56 @@
+"""One exercise checked: the outcome, in words that a learner can do something with."""
+
+import secrets
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tinytorch.course.exercises import Exercise
+from tinytorch.course.subject import NotAttemptedError, NotRunError, RaisedError, Subject, WrongError
+
+State = Literal["passed", "failed", "not attempted", "not run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found, and the points gained."""
+
+    exercise: str
+    step: int
+    state: State
+    points: int
+    of: int
+    message: str = ""
+    hint: str = ""
+    seed: int = 0  # inputs were drawn from it: with the same seed the check is the same
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return asdict(self)
+
+
+def fresh_seed() -> int:
+    """Return a seed that nobody knows beforehand."""
+    return secrets.randbits(48)
+
+
+def run(exercise: Exercise, subject: Subject, seed: int | None = None) -> Outcome:
+    """Check one exercise on inputs drawn fresh, or from a seed."""
+    seed = fresh_seed() if seed is None else seed
+
+    def outcome(state: State, message: str = "", hint: str = "") -> Outcome:
+        points = exercise.points if state == "passed" else 0
+        return Outcome(exercise.name, exercise.step, state, points, exercise.points, message, hint, seed)
+
+    try:
+        exercise.check(subject, np.random.default_rng(seed))
+    except WrongError as error:
+        return outcome("failed", str(error), error.hint)
+    except RaisedError as error:
+        return outcome("failed", f"{exercise.name} raised {error}", error.where)
+    except NotAttemptedError as error:
+        return outcome("not attempted", str(error))
+    except NotRunError as error:
+        return outcome("not run", str(error))
+    return outcome("passed")
