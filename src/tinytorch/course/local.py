@@ -47,12 +47,12 @@ class Local:
     def busiest(self, target: Target, /, *args: Any, seconds: float = 1.0, **kwargs: Any) -> float:
         """Return the busiest thread's part of all CPU time."""
         function = self._function(target)
-        given = self._resolved(args, kwargs)
-        calling.guarded(function, *map(calling.copied, given), _HERE)
+        args, kwargs = self._resolved(args, kwargs)
+        calling.guarded(function, calling.copied(args), calling.copied(kwargs), _HERE)
         with shares.watching(os.getpid()) as seen:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                calling.guarded(function, *given, _HERE)
+                calling.guarded(function, args, kwargs, _HERE)
         return seen.busiest()
 
     def gpu(self, name: str, grid: Any, block: Any, /, *args: Any) -> Analysis:
