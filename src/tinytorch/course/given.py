@@ -1,0 +1,159 @@
+"""A learner's notebook or script, read without trust.
+
+Sizes are bounded, and only texts of cells are taken: outputs and metadata prove nothing. A script is in the
+percent format: cells begin with `# %%`.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tinytorch.runtime.errors import InputError
+from tinytorch.runtime.extras import needs
+from tinytorch.runtime.files import UNREADABLE
+
+#: The course's notebook has 0.1 MB and some 200 cells; one full of figures has a few MB.
+_LARGEST = 20_000_000
+_MOST_CELLS = 5_000
+
+_KINDS = ("code", "markdown", "raw")
+_HEADER = re.compile(r"#\s*%%(?!\w)(?P<rest>.*)")
+_DIRECTIVE = re.compile(r"#\s*\|\s*(?P<name>\w+)\s*(?P<value>[\w.]*)")
+_MAGIC = re.compile(r"(?P<target>\w[\w., ]*=\s*)?(%%?[A-Za-z]|!|\?|[\w.]+\?+$)")
+
+
+def read(path: str | Path) -> Any:
+    """Return a notebook (.ipynb) or percent script (.py) as an `nbformat.NotebookNode`: its cells' texts.
+
+    Raises InputError in one line, which names the file, for what cannot be read as one.
+    """
+    path = Path(path)
+    text = _text(path)
+    cells = list(_of_script(text) if path.suffix == ".py" else _of_notebook(text, path))
+    if len(cells) > _MOST_CELLS:
+        raise InputError(f"{path} has {len(cells)} cells; {_MOST_CELLS} can be read")
+    new = needs("nbformat", "notebooks", "course").v4
+    makers = {"code": new.new_code_cell, "markdown": new.new_markdown_cell, "raw": new.new_raw_cell}
+    return new.new_notebook(cells=[makers[kind](source) for kind, source in cells])
+
+
+def cells_of(given: Any) -> tuple[str, ...]:
+    """Return the texts of the code cells of a notebook, or of a file, as they stand."""
+    notebook = read(given) if isinstance(given, str | Path) else given
+    return tuple(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def exported(given: Any) -> tuple[str, ...]:
+    """Return the texts of the cells marked `#| export` of a notebook, or of a file.
+
+    Lines for IPython alone (`%time`, `!ls`, `name?`) become `pass` or None; the count of lines stays.
+    """
+    return tuple(_without_magics(source) for source in cells_of(given) if is_exported(source))
+
+
+def is_exported(source: str) -> bool:
+    """Say whether a cell begins with `#| export`, as nbdev reads it.
+
+    >>> is_exported("#|export\\nx = 1"), is_exported("x = 1\\n#| export")
+    (True, False)
+    """
+    return any(name in ("export", "exports", "exporti") for name, _ in _directives(source))
+
+
+def default_exp(given: Any) -> str:
+    """Return the module that `#| default_exp` names, as "core.kernels"; InputError if there is none."""
+    for source in cells_of(given):
+        for name, value in _directives(source):
+            if name == "default_exp" and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", value):
+                return value
+    raise InputError(
+        "no cell names the module to export to; the first is to begin with: #| default_exp core.kernels"
+    )
+
+
+def _text(path: Path) -> str:
+    if path.suffix not in (".ipynb", ".py"):
+        raise InputError(f"{path} is no notebook: give a .ipynb file, or a .py file of the percent format")
+    if not path.is_file():
+        raise InputError(
+            f"{path} is {'no file' if path.exists() else 'not there'}; give a notebook or script"
+        )
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise InputError(
+            f"{path} has over {_LARGEST // 1_000_000} MB; clear its outputs, or what made it so large"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8 (byte {error.start})") from None
+
+
+def _of_notebook(text: str, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield kind and text of every cell."""
+    try:
+        content = json.loads(text)
+        version, cells = content["nbformat"], content.get("cells")
+    except UNREADABLE as error:
+        told = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+        raise InputError(f"{path} is no notebook ({told})") from None
+    if version != 4 or not isinstance(cells, list):
+        raise InputError(f"{path} is no notebook of format 4; open it in Jupyter and save it")
+    for number, cell in enumerate(cells, 1):
+        source = cell.get("source") if isinstance(cell, dict) else None
+        if isinstance(source, list) and all(isinstance(line, str) for line in source):
+            source = "".join(source)
+        if not isinstance(source, str) or cell.get("cell_type") not in _KINDS:
+            raise InputError(f"{path} is no notebook: its cell {number} has no text, or is of no known kind")
+        yield cell["cell_type"], source
+
+
+def _of_script(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the same of a script in the percent format."""
+    kind, lines = "code", list[str]()
+    for line in [*text.splitlines(), "# %%"]:
+        if not (header := _HEADER.fullmatch(line.rstrip())):
+            lines.append(line)
+            continue
+        while lines and not lines[-1].strip():
+            lines.pop()
+        if lines:
+            yield kind, "\n".join(lines)
+        lines = []
+        rest = header["rest"]
+        kind = "markdown" if "[markdown]" in rest or "[md]" in rest else "raw" if "[raw]" in rest else "code"
+
+
+def _directives(source: str) -> Iterator[tuple[str, str]]:
+    """Yield name and value of the directives that a cell begins with; a magic may stand before them."""
+    for line in source.splitlines():
+        if found := _DIRECTIVE.match(line.strip()):
+            yield found["name"], found["value"]
+        elif line.strip() and not line.startswith("%%"):
+            return
+
+
+def _without_magics(source: str) -> str:
+    if _parses(source):  # so a line that begins with % goes on with an expression, or stands in a string
+        return source
+    return "\n".join(map(_without_magic, source.splitlines()))
+
+
+def _without_magic(line: str) -> str:
+    if not (found := _MAGIC.match(line)):
+        return line
+    return (
+        f"{found['indent']}{found['target'] or 'pass'}{'None' if found['target'] else ''}  # {line.strip()}"
+    )
+
+
+def _parses(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # as a hostile text may be
+        return False
+    return True
