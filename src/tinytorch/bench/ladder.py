@@ -3,7 +3,7 @@
 Operations, rungs, references and costs come from `ops.registry`; here is only which shapes are shown.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from tinytorch.ops.registry import Operation, Rung, mismatch, operations
 from tinytorch.ops.watching import watching
 from tinytorch.runtime.arrays import FLOAT32, DType
 from tinytorch.runtime.cost import Cost
+from tinytorch.runtime.errors import WrongResultError
 
 #: What is shown of each operation: (operation, shape, shape under --quick, with Python loops).
 CASES: tuple[tuple[str, Any, Any, bool], ...] = (
@@ -46,6 +47,15 @@ class Step:
     cost: Cost  # its own: a quantized rung moves other bytes than the operation
     dtype: DType  # what it multiplies and adds in
     place: Place
+    against_earlier: float | None = None  # of a learner's: times as good as their earlier best, if there is one
+
+
+class RungError(WrongResultError):
+    """A rung computed something else than it should, or raised; it is not timed."""
+
+    def __init__(self, rung: Rung, why: str) -> None:
+        super().__init__(f"{rung.name}: {why}")
+        self.rung, self.why = rung, why
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class Ladder:
                     "against_numpy": step.against_numpy,
                     "computed_in": str(step.dtype),
                     "place": step.place.as_dict(),
+                    **({"mine": True, "against_earlier": step.against_earlier} if step.rung.mine else {}),
                 }
                 for step in self.steps
             ],
@@ -95,36 +106,57 @@ class Ladder:
 def climb(quick: bool, effort: Effort, limits: Limits, tell: Callable[[str], None]) -> Iterator[Ladder]:
     """Yield each ladder as it is measured, its roofs beside it; `tell` hears what is being done.
 
-    Raises WrongResultError if a rung's result breaks its bound.
+    Raises RungError if a rung's result breaks its bound.
     """
     known = operations()
     for name, shape, quick_shape, with_loops in CASES:
-        yield _measure(known[name], quick_shape if quick else shape, with_loops, effort, limits, tell)
+        rungs = shown(known[name], with_loops)
+        yield measure(known[name], quick_shape if quick else shape, rungs, effort, limits, tell)
 
 
-def _measure(
+def shown(operation: Operation, with_loops: bool) -> list[Rung]:
+    """Return the rungs of ours that are shown of an operation, lowest first."""
+    return [
+        rung
+        for rung in operation.ladder.values()
+        if FLOAT32 in rung.dtypes and (with_loops or not rung.slow)
+    ]
+
+
+def drawn(operation: Operation, shape: Any) -> tuple[Any, ...]:
+    """Return the inputs of a shape, the same every time."""
+    return operation.inputs(np.random.default_rng(0), shape, FLOAT32)
+
+
+def measure(
     operation: Operation,
     shape: Any,
-    with_loops: bool,
+    climbed: Iterable[Rung],
     effort: Effort,
     limits: Limits,
     tell: Callable[[str], None],
 ) -> Ladder:
-    rungs = {
-        rung.name: rung
-        for rung in operation.ladder.values()
-        if FLOAT32 in rung.dtypes and (with_loops or not rung.slow)
-    }
-    inputs = operation.inputs(np.random.default_rng(0), shape, FLOAT32)
+    """Time rungs of an operation, "numpy" among them, against each other and the roofs beside them.
+
+    Raises RungError if a rung's result breaks its bound.
+    """
+    rungs = {rung.name: rung for rung in climbed}
+    inputs = drawn(operation, shape)
     cost = operation.cost(*inputs)
     tell(f"{operation.name} {shape}: compiling and checking")
 
     def check(name: str, result: Any) -> str | None:
         tell(f"{operation.name} {shape}: {name} checked against the reference")
-        return mismatch(result, rungs[name].reference(*inputs), rungs[name].bound(*inputs))
+        wrong = mismatch(result, rungs[name].reference(*inputs), rungs[name].bound(*inputs))
+        if wrong:
+            raise RungError(rungs[name], wrong)
+        return None
 
     functions = {name: rung.prepare(*inputs) for name, rung in rungs.items()}
-    own = {name: _own_cost(function, inputs, cost) for name, function in functions.items()}
+    own = {
+        name: (cost, computed) if (computed := rungs[name].computed) else _own_cost(function, inputs, cost)
+        for name, function in functions.items()
+    }
     threads = limits.threads
     with ExitStack() as stack:
         roofs = {

@@ -39,6 +39,9 @@ class Rung:
     summary: str
     #: `prepare(*inputs)` does what is done once per weight and returns what is done, and timed, per call.
     prepare: Callable[..., Callable[..., Any]]
+    #: What a rung computes in that is none of ours, so that no kernel tells; its cost is the operation's.
+    computed: DType | None = None
+    mine: bool = False  # a learner's
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ def mismatch(result: Any, exact: Any, bound: Any) -> str | None:
     """Say how `result` breaks its bound, or None if it holds. Non-finite values must be the same ones."""
     if isinstance(exact, Mapping):
         for key, part in exact.items():
+            if not isinstance(result, Mapping) or key not in result:
+                return f"there is no {key} in the result"
             wrong = mismatch(result[key], part, bound[key])
             if wrong:
                 return f"{key}: {wrong}"
