@@ -1,7 +1,10 @@
 """A learner's code in this process: what the notebook's own check cells use."""
 
+import contextlib
+import functools
 import inspect
 import os
+import sys
 import textwrap
 import time
 from collections.abc import Mapping
@@ -11,10 +14,11 @@ from types import ModuleType
 from typing import Any
 
 from tinytorch.course import calling, reading, shares
-from tinytorch.course.subject import Call, NotAttemptedError, NotRunError, Ratio, Target
+from tinytorch.course.subject import Call, NotAttemptedError, NotRunError, Ratio, Target, WrongError
 from tinytorch.gpu.analysis.result import Analysis
 
 _HERE = Path(__file__).parent
+_STDLIB = Path(os.__file__).parent
 
 
 class Local:
@@ -49,11 +53,7 @@ class Local:
         function = self._function(target)
         args, kwargs = self._resolved(args, kwargs)
         calling.guarded(function, calling.copied(args), calling.copied(kwargs), _HERE)
-        with shares.watching(os.getpid()) as seen:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                calling.guarded(function, args, kwargs, _HERE)
-        return seen.busiest()
+        return shares.busiest(lambda: calling.guarded(function, args, kwargs, _HERE), seconds)
 
     def gpu(self, name: str, grid: Any, block: Any, /, *args: Any) -> Analysis:
         """Compile a kernel and run it in the emulator."""
@@ -70,8 +70,15 @@ class Local:
             raise calling.raised(error, _HERE) from None
 
     def uses(self, name: str) -> frozenset[str]:
-        """Return what a function calls."""
-        return reading.uses(_source(self._functions, name), name)
+        """Return what a function calls; WrongError where its text cannot be had."""
+        self._function(name)
+        try:
+            return reading.uses(_source(self._functions, name), name)
+        except (OSError, TypeError, SyntaxError):
+            raise WrongError(
+                f"the text of {name}, or of a function that it calls, cannot be read",
+                "Define each function in a cell, with def.",
+            ) from None
 
     def _function(self, target: Target) -> Any:
         function = calling.function_of(target, self._functions)
@@ -80,7 +87,8 @@ class Local:
                 text = _own_source(function)
             except (OSError, TypeError):  # typed at a prompt, or none of Python's: then the call will tell
                 return function
-            if reading.is_placeholder(text, getattr(_plain(function), "__name__", target)):
+            name = getattr(_plain(function), "__name__", target)
+            if name != "<lambda>" and reading.is_placeholder(text, name):
                 raise NotAttemptedError(f"{target} still raises NotImplementedError")
         return function
 
@@ -98,28 +106,75 @@ def _own_source(function: Any) -> str:
 
 
 def _source(functions: Mapping[str, Any], name: str) -> str:
-    """Return the text of a function, of what it calls of the learner's, and imports of the rest."""
+    """Return the text of a function, of all of the learner's that it names, and imports of the rest."""
     texts: dict[str, str] = {}
     imports: set[str] = set()
     waiting = [(name, calling.function_of(name, functions))]
+    seen: set[tuple[str, int]] = set()
     while waiting:
         known_as, value = waiting.pop()
-        function = _plain(value)
-        if known_as in texts:
+        if (known_as, id(value)) in seen:
             continue
+        seen.add((known_as, id(value)))
+        value = _plain(value)
         if isinstance(value, ModuleType):
             imports.add(f"import {value.__name__} as {known_as}")
-        elif inspect.isfunction(function) and not _is_library(function):
-            texts[known_as] = _own_source(function)
-            names = function.__code__.co_names
-            waiting += [(used, function.__globals__[used]) for used in names if used in function.__globals__]
-            if function.__name__ != known_as:
-                imports.add(f"{known_as} = {function.__name__}")
-        elif module := getattr(value, "__module__", None):
-            imports.add(f"from {module} import {getattr(value, '__name__', known_as)} as {known_as}")
+        elif parts := _parts(value):
+            waiting += ((f"{known_as}_{number}", part) for number, part in enumerate(parts))
+            imports.add(f"{known_as} = [{', '.join(f'{known_as}_{number}' for number in range(len(parts)))}]")
+        elif _is_own(value):
+            text, given = _own_source(value), value.__name__
+            texts[f"{given} {id(value)}"] = text
+            if given not in (known_as, "<lambda>"):
+                imports.add(f"{known_as} = {given}")
+            around = _surroundings(value)
+            waiting += ((used, around[used]) for used in reading.names(text) if used in around)
+        elif name_of := getattr(value, "__name__", ""):
+            module = getattr(value, "__module__", None)
+            imports.add(
+                f"from {module} import {name_of} as {known_as}" if module else f"{known_as} = None.{name_of}"
+            )
     return "\n".join([*sorted(imports), *texts.values()])
 
 
-def _is_library(function: Any) -> bool:
-    path = Path(function.__code__.co_filename)
-    return "site-packages" in path.parts or _HERE.parent in path.parents
+def _parts(value: Any) -> list[Any]:
+    """Return the functions that a value holds: a list or dict of them, one with arguments, an object."""
+    if isinstance(value, functools.partial):
+        return [functools.partial, value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    if isinstance(value, dict):
+        return list(value.values())
+    if inspect.ismethod(value) and _is_own(value.__func__):
+        return [value.__func__, value.__self__]
+    if _is_own(type(value)):
+        return [type(value), *getattr(value, "__dict__", {}).values()]
+    return []
+
+
+def _is_own(value: Any) -> bool:
+    """Say whether a function or class was written by the learner: no module of a library has it."""
+    if inspect.isfunction(value):
+        path = Path(value.__code__.co_filename)
+    elif not inspect.isclass(value) or value.__module__ in sys.builtin_module_names:
+        return False
+    elif value.__module__ == "__main__" or value.__module__ not in sys.modules:
+        return True
+    else:
+        file = getattr(sys.modules[value.__module__], "__file__", None)
+        if file is None:
+            return False
+        path = Path(file)
+    return not ("site-packages" in path.parts or _HERE.parent in path.parents or _STDLIB in path.parents)
+
+
+def _surroundings(value: Any) -> dict[str, Any]:
+    """Return what the names in a function's or class's text stand for."""
+    if inspect.isclass(value):
+        methods = [part for part in vars(value).values() if inspect.isfunction(_plain(part))]
+        return {name: found for part in methods for name, found in _surroundings(_plain(part)).items()}
+    around = dict(value.__globals__)
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a variable that is given a value only later
+            around[name] = cell.cell_contents
+    return around

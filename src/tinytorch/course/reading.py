@@ -1,35 +1,43 @@
 """What a learner's function calls, read from its source without running it.
 
-A check that asks for loops must see a BLAS call; a placeholder is told from a solution here, too.
+A check that asks for loops must see a BLAS call; a placeholder is told from a solution here, too. Whatever a
+name may stand for counts: a function that is only mentioned may be called through another name.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+import builtins
+from collections import defaultdict
+from collections.abc import Iterator
 
-#: Names of the operator, as `uses` tells it.
+#: The operator, as `uses` tells it.
 PRODUCT = "@"
+
+_Names = dict[str, set[str]]
 
 
 def uses(text: str, name: str) -> frozenset[str]:
     """Return the full names of what a function calls, itself and through functions in the same text.
 
+    A method of a value has a dot in front, as in ".dot"; the learner's own functions have none. Raises
+    SyntaxError.
+
     >>> sorted(uses("import numpy as np\\ndef f(a): return g(a)\\ndef g(a): return np.dot(a, a) @ a", "f"))
     ['@', 'g', 'numpy.dot']
     """
     tree = ast.parse(text)
-    functions = _functions(tree)
-    known = _imported(tree)
+    own, imported, stars = _own(tree), *_imported(tree)
     found: set[str] = set()
     waiting, seen = [name], set()
     while waiting:
         one = waiting.pop()
-        if one in seen or one not in functions:
+        if one in seen:
             continue
         seen.add(one)
-        for called in _called(functions[one], known):
-            found.add(called)
-            waiting.append(called)
-    return frozenset(found)
+        for node in own.get(one, ()):
+            for used in _used(node, own, imported, stars):
+                found.add(used)
+                waiting.append(used)
+    return frozenset(found - {name})
 
 
 def is_placeholder(text: str, name: str) -> bool:
@@ -38,61 +46,109 @@ def is_placeholder(text: str, name: str) -> bool:
     >>> is_placeholder("def f(x):\\n    raise NotImplementedError()", "f")
     True
     """
-    function = _functions(ast.parse(text)).get(name)
-    return function is None or any(
-        isinstance(line, ast.Raise) and "NotImplementedError" in ast.dump(line) for line in function.body
+    nodes = _own(ast.parse(text)).get(name)
+    if not nodes:
+        return True
+    return isinstance(nodes[-1], ast.FunctionDef | ast.AsyncFunctionDef) and any(
+        isinstance(line, ast.Raise) and "NotImplementedError" in ast.dump(line) for line in nodes[-1].body
     )
 
 
-def _functions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    """Return functions and classes at the top of a text, also those given a name by `f = njit(g)`."""
-    found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            inner = [
-                name.id for name in ast.walk(node.value) if isinstance(name, ast.Name) and name.id in found
-            ]
-            for target in node.targets:
-                if isinstance(target, ast.Name) and inner:
-                    found[target.id] = found[inner[-1]]
+def names(text: str) -> frozenset[str]:
+    """Return every name that a text reads. Raises SyntaxError."""
+    return frozenset(
+        node.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    )
+
+
+def _own(tree: ast.Module) -> dict[str, list[ast.AST]]:
+    """Return all that a text binds to each name outside of functions: functions, classes, values."""
+    found: dict[str, list[ast.AST]] = defaultdict(list)
+    for node in _outside(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found[node.name].append(node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr):
+            if node.value is None:
+                continue
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                for part in ast.walk(target):
+                    if isinstance(part, ast.Name):  # also x in x["key"] = f and in x.method = f
+                        found[part.id].append(node.value)
     return found
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
-    known = {}
+def _outside(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what is run when the text is: everything but the insides of functions and classes."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _outside(child)
+
+
+def _imported(tree: ast.Module) -> tuple[_Names, set[str]]:
+    """Return what each name may be imported as, through assignments too, and modules imported whole."""
+    known: _Names = defaultdict(set)
+    stars = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                known[alias.asname or alias.name.partition(".")[0]] = (
-                    alias.name if alias.asname else alias.name.partition(".")[0]
+                known[alias.asname or _root(alias.name)].add(
+                    alias.name if alias.asname else _root(alias.name)
                 )
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                known[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute | ast.Name):
-            for target in node.targets:
-                if isinstance(target, ast.Name) and (dotted := _dotted(node.value, known)):
-                    known[target.id] = dotted
-    return known
+                if alias.name == "*":
+                    stars.add(node.module or "")
+                else:
+                    module = f"{'.' * node.level}{node.module or ''}"
+                    known[alias.asname or alias.name].add(f"{module}.{alias.name}")
+    aliases = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.NamedExpr)]
+    for _ in aliases:  # each may name what another has named
+        before = sum(map(len, known.values()))
+        for node in aliases:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    known[target.id] |= _dotted(node.value, known)
+        if sum(map(len, known.values())) == before:
+            break
+    return known, stars
 
 
-def _called(function: ast.AST, known: Mapping[str, str]) -> Iterator[str]:
-    for node in ast.walk(function):
-        if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult):
+def _root(dotted: str) -> str:
+    return dotted.partition(".")[0]
+
+
+def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars: set[str]) -> Iterator[str]:
+    called = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
+    local = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)} | {
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+    for part in ast.walk(node):
+        if isinstance(part, ast.BinOp | ast.AugAssign) and isinstance(part.op, ast.MatMult):
             yield PRODUCT
-        elif isinstance(node, ast.Call | ast.Attribute | ast.Name):
-            target = node.func if isinstance(node, ast.Call) else node
-            if dotted := _dotted(target, known):
-                yield dotted
-            elif isinstance(target, ast.Attribute):
-                yield f".{target.attr}"  # of a value: x.dot(y)
+        elif isinstance(part, ast.Attribute):
+            yield from _dotted(part, imported) or {f".{part.attr}"}
+        elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
+            if part.id in own:
+                yield part.id
+            yield from imported.get(part.id, ())
+            if part in called or hasattr(builtins, part.id):
+                yield part.id
+            if not (part.id in local or part.id in own or part.id in imported or hasattr(builtins, part.id)):
+                yield from (f"{module}.{part.id}" for module in stars)
+        elif isinstance(part, ast.ImportFrom) and part.module:  # within a function
+            yield from (f"{part.module}.{alias.name}" for alias in part.names)
 
 
-def _dotted(node: ast.AST, known: Mapping[str, str]) -> str:
-    parts = []
+def _dotted(node: ast.AST, known: _Names) -> set[str]:
+    """Return the full names that something imported may have; none for a value."""
+    parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
         node = node.value
     if not isinstance(node, ast.Name):
-        return ""
-    return ".".join([known.get(node.id, node.id), *reversed(parts)])
+        return set()
+    return {".".join([full, *reversed(parts)]) for full in known.get(node.id, ())}
