@@ -19,6 +19,7 @@ from tinytorch.runtime.arguments import integer
 from tinytorch.runtime.arrays import read
 from tinytorch.runtime.batch import BatchItemError, run_batch
 from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.workspace import exported_in
 
 if TYPE_CHECKING:
     from tinytorch.profiler.optimization import KernelOptimizationProfiler
@@ -195,3 +196,9 @@ def cached_conv2d(x: Any, weight: Any, bias: Any = None, stride: Any = 1, paddin
     """
     parts = read("x", x), read("weight", weight), None if bias is None else read("bias", bias)
     return Tensor(conv2d(*parts, stride, padding))
+
+
+if (_workspace := exported_in()) is not None:  # a learner's: their functions take the place of these
+    from tinytorch.course import mine
+
+    globals().update(mine.overlay(_workspace, globals()))

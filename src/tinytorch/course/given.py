@@ -51,7 +51,17 @@ def exported(given: Any) -> tuple[str, ...]:
 
     Lines for IPython alone (`%time`, `!ls`, `name?`) become `pass` or None; the count of lines stays.
     """
-    return tuple(_without_magics(source) for source in cells_of(given) if is_exported(source))
+    return tuple(exported_by_number(given).values())
+
+
+def exported_by_number(given: Any) -> dict[int, str]:
+    """Return the same by the cell's number in the notebook, counted from 1 over cells of every kind."""
+    notebook = read(given) if isinstance(given, str | Path) else given
+    return {
+        number: _without_magics(cell.source)
+        for number, cell in enumerate(notebook.cells, 1)
+        if cell.cell_type == "code" and is_exported(cell.source)
+    }
 
 
 def is_exported(source: str) -> bool:

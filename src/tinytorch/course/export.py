@@ -1,0 +1,188 @@
+"""A notebook's marked cells written to an importable module of its workspace.
+
+What is still to be written is left out, and with it what would call it: there the library's kernels step in.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytorch.course import notebook, reading
+from tinytorch.course.given import exported_by_number, read
+from tinytorch.course.workspace import Workspace
+from tinytorch.runtime.errors import InputError
+from tinytorch.runtime.files import write_whole
+from tinytorch.runtime.workspace import EXPORTED, VARIABLE
+
+#: Seconds to import an export in: functions with signatures are compiled then.
+_SECONDS = 120
+
+_IMPORT = """\
+import pathlib, sys
+from tinytorch.course import mine
+try:
+    mine.load(pathlib.Path(sys.argv[1]))
+except ValueError as error:
+    sys.exit(str(error))
+"""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The text of a module, the names in it that are the learner's, and why others were left out."""
+
+    text: str
+    names: tuple[str, ...]
+    left_out: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was exported and what was not, for JSON."""
+        return {"exported": list(self.names), "left_out": self.left_out}
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A statement at the top of a cell, the names that it binds, and those that it uses."""
+
+    node: ast.stmt
+    binds: frozenset[str]
+    uses: frozenset[str]
+    lines: range  # of the cell, from 0
+    empty: bool  # a function still to be written
+
+
+def file_of(workspace: Workspace) -> Path:
+    """Return where a workspace's export is written."""
+    return workspace.home / EXPORTED
+
+
+def export(workspace: Workspace) -> Exported:
+    """Write the marked cells of a workspace's notebook to its module; one that was there gives way.
+
+    Raises InputError, and leaves what was there, for a cell with a syntax error, if no function is written
+    yet, or if the module cannot be imported.
+    """
+    target = file_of(workspace)
+    found = exported(workspace.notebook)
+    if not found.names:
+        raise InputError(f"no function of {workspace.notebook} is written yet: there is nothing to export")
+    _try_import(found.text, workspace.home)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (target.parent, target.parent.parent):
+        (folder / "__init__.py").touch()
+    write_whole(target, found.text)
+    return found
+
+
+def exported(path: Path) -> Exported:
+    """Return what is to be exported of a notebook; InputError names cell and line of a syntax error."""
+    given = read(path)
+    if (into := notebook.default_exp(given)) != "core.kernels":
+        raise InputError(f"#| default_exp names {into}; module {notebook.MODULE} exports to core.kernels")
+    sources = exported_by_number(given)
+    cells = {number: list(_statements(number, source)) for number, source in sources.items()}
+    left_out = _left_out([statement for cell in cells.values() for statement in cell])
+    # repr: a name may hold a line's end
+    parts = [f"# Made by tito export {notebook.MODULE} from {path.name!r}: change that, not this file."]
+    names: dict[str, None] = {}
+    for number, statements in cells.items():
+        dropped = set[int]()
+        for statement in statements:
+            if statement.empty or (statement.binds | statement.uses) & left_out.keys():
+                dropped.update(statement.lines)
+            elif isinstance(statement.node, ast.FunctionDef | ast.ClassDef | ast.Assign):
+                names |= dict.fromkeys(name for name in statement.binds if not name.startswith("_"))
+        lines = sources[number].split("\n")
+        kept = "\n".join(line for place, line in enumerate(lines) if place not in dropped).strip("\n")
+        if kept:
+            parts.append(f"# cell {number}\n{kept}")
+    functions = tuple(sorted(names))
+    parts.append(f"__all__ = {list(functions)!r}")
+    return Exported("\n\n\n".join(parts) + "\n", functions, left_out)
+
+
+def _statements(number: int, source: str) -> Iterator[_Statement]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:  # ValueError: a zero byte
+        line = getattr(error, "lineno", None) or 1
+        text = source.split("\n")[line - 1].strip()
+        raise InputError(f"cell {number}, line {line}: {getattr(error, 'msg', error)}: {text}") from None
+    for node in tree.body:
+        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+        yield _Statement(
+            node,
+            frozenset(_bound(node)),
+            frozenset(_used(node)),
+            range(first - 1, node.end_lineno or first),
+            isinstance(node, ast.FunctionDef) and reading.is_placeholder(ast.unparse(node), node.name),
+        )
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement binds in its own namespace."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield node.asname or node.name.partition(".")[0]
+    elif isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Store):
+            yield node.id
+    elif not isinstance(node, ast.Lambda):
+        for child in ast.iter_child_nodes(node):
+            yield from _bound(child)
+
+
+def _used(node: ast.AST) -> set[str]:
+    """Return the names that a statement takes from the module: not its arguments and variables."""
+    used, own = set[str](), set[str]()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            (used if isinstance(part.ctx, ast.Load) else own).add(part.id)
+        elif isinstance(part, ast.arg):
+            own.add(part.arg)
+    return used - own
+
+
+def _left_out(statements: list[_Statement]) -> dict[str, str]:
+    """Return the names that are still to be written, and those that would use them, each with the reason."""
+    last = {name: statement for statement in statements for name in statement.binds}
+    found = {name: "still to be written" for name, statement in last.items() if statement.empty}
+    waiting = list(found)
+    while waiting:
+        missing = waiting.pop()
+        for name, statement in last.items():
+            if name not in found and missing in statement.uses:
+                found[name] = f"uses {missing}, which is left out"
+                waiting.append(name)
+    return found
+
+
+def _try_import(text: str, folder: Path) -> None:
+    """Import a module in a process apart; raises InputError if that fails."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        candidate = Path(elsewhere).resolve() / EXPORTED.name
+        candidate.write_text(text, "utf-8")
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", "-c", _IMPORT, str(candidate)],
+                cwd=folder,
+                env=os.environ | {VARIABLE: ""},  # what was exported before is not looked at
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise InputError(f"what is to be exported took over {_SECONDS} s to import") from None
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+        told = words[-1].replace(f"{candidate} cannot", "what is to be exported cannot")
+        raise InputError(f"{told}; nothing was changed")
