@@ -154,11 +154,11 @@ def _without_magics(source: str) -> str:
 
 
 def _without_magic(line: str) -> str:
-    if not (found := _MAGIC.match(line)):
+    text = line.strip()
+    if not (found := _MAGIC.match(text)):
         return line
-    return (
-        f"{found['indent']}{found['target'] or 'pass'}{'None' if found['target'] else ''}  # {line.strip()}"
-    )
+    instead = f"{found['target']}None" if found["target"] else "pass"
+    return f"{line[: len(line) - len(line.lstrip())]}{instead}  # {text}"
 
 
 def _parses(source: str) -> bool:
