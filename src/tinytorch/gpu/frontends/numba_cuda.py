@@ -7,6 +7,7 @@ the data, then the shape and the strides in bytes. They are named after the user
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,32 +36,60 @@ def from_numba_cuda(
     `shared` is the dynamic shared memory in bytes. Raises InputError for arguments that do not fit, and for
     what numba cannot compile, with its message.
     """
+    ptx, names = to_ptx(kernel, args, arch=arch)
+    cubin, notes = assembled(ptx, f"sm_{launch.number(arch)}")
+    made = from_ptx(ptx, names, grid, block, args, arch=arch, shared=shared)
+    return replace(made, cubin=cubin, sources=sources.named_in(ptx), notes=notes)
+
+
+def to_ptx(kernel: Any, args: Sequence[Any], *, arch: str = "sm_90") -> tuple[str, tuple[str, ...]]:
+    """Compile a kernel for arguments; return the PTX and the names of the kernel's parameters.
+
+    Raises InputError as `from_numba_cuda` does.
+    """
     needs("numba_cuda", "numba-cuda kernels", "gpu")
-    number = launch.number(arch)
-    blocks, threads = launch.grid(grid), launch.block(block)
     function, options = _function(kernel)
     values = _bound(function, args)
-    kinds = {name: _kind(value) for name, value in values.items()}
-    ptx = _ptx(function, tuple(kinds.values()), divmod(number, 10), options)
-    (entry,) = parameters.entries(ptx)
-    flat = tuple(part for name, value in values.items() for part in _flat(name, value, kinds[name]))
-    expected = len(parameters.slots(ptx, entry))
+    kinds = tuple(_kind(value) for value in values.values())
+    return _ptx(function, kinds, divmod(launch.number(arch), 10), options), tuple(values)
+
+
+def from_ptx(
+    ptx: str,
+    names: Sequence[str],
+    grid: Any,
+    block: Any,
+    args: Sequence[Any],
+    *,
+    arch: str = "sm_90",
+    shared: int = 0,
+) -> Compiled:
+    """Return the launch of what `to_ptx` made, of PTX alone: no machine code, and no sources.
+
+    No function is needed, so that PTX may come from a process that is not trusted. Raises InputError for PTX
+    that does not take these arguments.
+    """
+    needs("numba_cuda", "numba-cuda kernels", "gpu")
+    values = {name: _value(name, value) for name, value in zip(names, args, strict=True)}
+    found = parameters.entries(ptx)
+    if len(found) != 1:
+        raise InputError(f"the PTX holds {len(found)} kernels, not one")
+    flat = tuple(part for name, value in values.items() for part in _flat(name, value, _kind(value)))
+    expected = len(parameters.slots(ptx, found[0]))
     if len(flat) != expected:
-        raise InputError(f"numba passes {expected} parameters to {function.__name__}, {len(flat)} are known")
-    cubin, notes = assembled(ptx, f"sm_{number}")
+        raise InputError(f"numba passes {expected} parameters to {found[0]}, {len(flat)} are known")
     return Compiled(
         frontend="numba-cuda",
         language="Python",
-        entry=entry,
-        arch=f"sm_{number}",
+        entry=found[0],
+        arch=f"sm_{launch.number(arch)}",
         ptx=ptx,
-        cubin=cubin,
-        grid=blocks,
-        block=threads,
+        cubin=None,
+        grid=launch.grid(grid),
+        block=launch.block(block),
         shared=launch.shared(shared),
         arguments=flat,
-        sources=sources.named_in(ptx),
-        notes=notes,
+        sources={},
     )
 
 
