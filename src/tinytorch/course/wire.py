@@ -1,0 +1,167 @@
+"""Messages between the checks and a process that is not trusted: a JSON header, then the bytes of arrays.
+
+Nothing is pickled. Whatever the other end writes, plain values come out of it or MalformedError.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from tinytorch.course.subject import Mine, Other, Probe
+
+_START = struct.Struct(">4sIQ")  # the mark, bytes of the header, bytes of all arrays
+_MARK = b"tito"
+#: What an honest answer stays far below: a list of a million numbers, 256 MB of arrays, lists in lists.
+MOST_HEADER, MOST_BYTES, MOST_DEPTH = 32 << 20, 256 << 20, 32
+_MOST_BITS, _MOST_SIDES = 1024, 16
+_DTYPES = {
+    np.dtype(kind).name: np.dtype(kind)
+    for kind in (
+        *(np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+        *(np.float16, np.float32, np.float64, np.complex64, np.complex128, ml_dtypes.bfloat16),
+    )
+}
+
+
+class MalformedError(ValueError):
+    """What was read is no message."""
+
+
+class TooLargeError(ValueError):
+    """A value is too large to be sent; says what of it."""
+
+
+def packed(message: dict[str, Any]) -> bytes:
+    """Return a message as bytes: a dict with strings as keys, of what a `Subject` takes and returns.
+
+    Raises TooLargeError. What cannot be sent becomes `Other`.
+
+    >>> unpacked_from_bytes(packed({"x": (1, [2.5, None])}))
+    {'x': (1, [2.5, None])}
+    """
+    arrays: list[np.ndarray] = []
+    value = {name: _tagged(part, arrays, 0) for name, part in message.items()}
+    told = [[array.dtype.name, array.shape, _layout(array)] for array in arrays]
+    header = json.dumps({"message": value, "arrays": told}).encode()
+    size = sum(array.nbytes for array in arrays)
+    if size > MOST_BYTES or len(header) > MOST_HEADER:
+        raise TooLargeError(f"{size + len(header)} bytes")
+    return b"".join((_START.pack(_MARK, len(header), size), header, *map(_bytes, arrays)))
+
+
+def unpacked(read: Callable[[int], bytes]) -> dict[str, Any]:
+    """Return the next message; `read` returns as many bytes as it is asked for.
+
+    Raises MalformedError, and whatever `read` raises.
+    """
+    mark, header_size, size = _START.unpack(read(_START.size))
+    if mark != _MARK or header_size > MOST_HEADER or size > MOST_BYTES:
+        raise MalformedError("no message begins here")
+    try:
+        header = json.loads(read(header_size))
+        arrays = list(_arrays(header["arrays"], size, read))
+        return {name: _value(part, arrays, 0) for name, part in header["message"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise MalformedError(str(error)) from None
+
+
+def unpacked_from_bytes(content: bytes) -> dict[str, Any]:
+    """Return the message at the start of these bytes."""
+    view, place = memoryview(content), 0
+
+    def read(count: int) -> bytes:
+        nonlocal place
+        if place + count > len(view):
+            raise MalformedError("it ends too early")
+        place += count
+        return bytes(view[place - count : place])
+
+    return unpacked(read)
+
+
+def _tagged(value: Any, arrays: list[np.ndarray], depth: int) -> Any:
+    """Return a value as JSON can hold it; arrays go to the list."""
+    if depth > MOST_DEPTH:
+        raise TooLargeError(f"more than {MOST_DEPTH} lists in each other")
+    if value is None or isinstance(value, bool | float | str):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _MOST_BITS else {"other": "very large int"}
+    if isinstance(value, np.ndarray | np.generic):
+        array = np.asarray(value)
+        if array.dtype.name not in _DTYPES:
+            return {"other": f"array of {array.dtype}"}
+        arrays.append(array.astype(array.dtype.newbyteorder("="), copy=False))
+        return {"array" if isinstance(value, np.ndarray) else "number": len(arrays) - 1}
+    if isinstance(value, list):
+        return [_tagged(part, arrays, depth + 1) for part in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_tagged(part, arrays, depth + 1) for part in value]}
+    if isinstance(value, dict):
+        return {"dict": {str(key): _tagged(part, arrays, depth + 1) for key, part in value.items()}}
+    if isinstance(value, Probe):
+        return {"probe": value.name, "made_with": _tagged(value.made_with, arrays, depth + 1)}
+    if isinstance(value, Mine):
+        return {"mine": value.name}
+    return {"other": value.type_name if isinstance(value, Other) else type(value).__name__}
+
+
+def _value(tagged: Any, arrays: list[np.ndarray], depth: int) -> Any:
+    if depth > MOST_DEPTH:
+        raise MalformedError("too deep")
+    if isinstance(tagged, list):
+        return [_value(part, arrays, depth + 1) for part in tagged]
+    if not isinstance(tagged, dict):
+        return tagged
+    kind, content = next(iter(tagged.items()))
+    match kind, content:
+        case (("array" | "number"), int()) if 0 <= content < len(arrays):
+            return arrays[content] if kind == "array" else arrays[content][()]
+        case "tuple", list():
+            return tuple(_value(part, arrays, depth + 1) for part in content)
+        case "dict", dict():
+            return {key: _value(part, arrays, depth + 1) for key, part in content.items()}
+        case "probe", str():
+            return Probe(content, _value(tagged["made_with"], arrays, depth + 1))
+        case "mine", str():
+            return Mine(content)
+        case "other", str():
+            return Other(content)
+    raise MalformedError(f"{kind!r} is no kind of value")
+
+
+def _layout(array: np.ndarray) -> str:
+    return "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else "gaps"
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return array.tobytes("F" if _layout(array) == "F" else "C")
+
+
+def _arrays(told: Any, size: int, read: Callable[[int], bytes]) -> Iterator[np.ndarray]:
+    for name, shape, layout in told:
+        dtype = _DTYPES[name]
+        if len(shape) > _MOST_SIDES or not all(type(side) is int and side >= 0 for side in shape):
+            raise MalformedError("no shape")
+        count = math.prod(shape) * dtype.itemsize
+        if count > size or max(shape, default=0) > MOST_BYTES:
+            raise MalformedError("an array goes beyond the bytes that were sent")
+        size -= count
+        flat = np.frombuffer(read(count), dtype)
+        array = empty(tuple(shape), dtype, layout)
+        array[...] = flat.reshape(shape, order="F" if layout == "F" else "C")
+        yield array
+    if size:
+        raise MalformedError("more bytes than arrays")
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype, layout: str) -> np.ndarray:
+    """Return an array in a layout: "C", "F", or "gaps" between the places of the last axis."""
+    if layout == "gaps" and shape:
+        return np.zeros((*shape[:-1], 2 * shape[-1]), dtype)[..., ::2]
+    return np.empty(shape, dtype, order="F" if layout == "F" else "C")
