@@ -1,65 +1,98 @@
-"""Which thread of a process does the work: CPU times of threads, looked at while it runs.
+"""How the threads of this process share work: which does most of it, and whether they hold the GIL meanwhile.
 
-A pool that ends takes its threads' times with it, so they are read every few milliseconds.
+A pool made in each call takes its threads with it, so a profile function in each new thread (a hook of the
+`threading` module) keeps the last time that it saw; for threads that live on, the system tells.
 """
 
-import contextlib
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import psutil
 
-#: Seconds between two looks: a tick of the system's accounting is 10 ms.
-_PAUSE = 0.01
+#: Seconds between two turns of the thread that asks for the GIL. A call of 10 ms has room for ten of them.
+_PAUSE = 0.0005
 
 
-@dataclass
-class Seen:
-    """CPU seconds of each thread."""
+def busiest(call: Callable[[], Any], seconds: float) -> float:
+    """Call again and again for so long; return the busiest thread's part of all CPU time, from 0 to 1.
 
-    first: dict[int, float] = field(default_factory=dict)
-    last: dict[int, float] = field(default_factory=dict)
-
-    def look(self, threads: dict[int, float], at_start: bool = False) -> None:
-        """Take in what the threads have used so far."""
-        for number, seconds in threads.items():
-            self.first.setdefault(number, seconds if at_start else 0.0)
-            self.last[number] = seconds
-
-    def busiest(self) -> float:
-        """Return the busiest thread's part of all, from 0 to 1; 1 where nothing was used."""
-        spent = [self.last[number] - self.first[number] for number in self.last]
-        return max(spent) / sum(spent) if sum(spent) > 0 else 1.0
-
-
-@contextlib.contextmanager
-def watching(pid: int) -> Iterator[Seen]:
-    """Look at the threads of a process while the block runs; a thread of this process looks.
-
-    Raises psutil.Error where the system does not tell.
+    Threads begun by different calls are taken for one where they did the most of theirs, and so on down.
+    1 where nothing was used. Raises psutil.Error where the system does not tell, and whatever `call` does.
     """
-    process, seen, over = psutil.Process(pid), Seen(), threading.Event()
-    failed: list[psutil.Error] = []
+    caller, before = 0.0, _living()
+    calls: list[dict[int, float]] = []
+    end = time.monotonic() + seconds
+    while not calls or time.monotonic() < end:
+        with _Begun() as begun:
+            start = time.thread_time()
+            call()
+            caller += time.thread_time() - start
+        calls.append(begun.spent)
+    living = _living()
+    ended = [
+        sorted((used for number, used in one.items() if number not in living), reverse=True) for one in calls
+    ]
+    ranks = (
+        sum(one[rank] for one in ended if rank < len(one)) for rank in range(max(len(one) for one in ended))
+    )
+    spent = [caller, *(used - before.get(number, 0.0) for number, used in living.items()), *ranks]
+    return max(spent) / sum(spent) if sum(spent) > 0 else 1.0
 
-    def read() -> dict[int, float]:
-        return {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
 
-    def watch() -> None:
-        mine = threading.get_native_id()
-        try:
-            while not over.wait(_PAUSE):
-                seen.look({number: spent for number, spent in read().items() if number != mine})
-        except psutil.Error as error:  # it has ended: told when the block ends
-            failed.append(error)
+def _living() -> dict[int, float]:
+    """Return CPU seconds by thread of this process, other than the one that asks."""
+    mine = threading.get_native_id()
+    threads = psutil.Process().threads()
+    return {thread.id: thread.user_time + thread.system_time for thread in threads if thread.id != mine}
 
-    seen.look(read(), at_start=True)
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+
+class _Begun:
+    """CPU seconds of the threads that begin while it is entered."""
+
+    def __init__(self) -> None:
+        self.spent: dict[int, float] = {}
+
+    def __enter__(self) -> "_Begun":
+        self._before = threading.getprofile()
+        threading.setprofile(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        threading.setprofile(self._before)
+
+    def _look(self, *_: Any) -> None:
+        """Be called at every call and return in such a thread; the last is the return of its `run`."""
+        self.spent[threading.get_native_id()] = time.thread_time()
+
+
+def longest_hold(call: Callable[[], Any]) -> float:
+    """Call once; return the largest part of its CPU time in which no other thread had the GIL, from 0 to 1.
+
+    A thread asks for the GIL all the time. A kernel that holds it has its whole run in one such part; one
+    that lets go of it is seen at many places, unless the system gives that thread no CPU: the least of
+    several calls counts.
+    """
+    marks: list[float] = []
+    over, begun = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        begun.set()
+        while not over.is_set():
+            marks.append(time.process_time())
+            time.sleep(_PAUSE)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    begun.wait()
+    start = time.process_time()
     try:
-        yield seen
+        call()
     finally:
+        end = time.process_time()
         over.set()
-        thread.join()
-    if failed:
-        raise failed[0]
+        asking.join()
+    within = [start, *(mark for mark in marks if start < mark < end), end]
+    return max(later - earlier for earlier, later in pairwise(within)) / max(end - start, 1e-9)
