@@ -9,8 +9,8 @@ import numpy as np
 
 from tinytorch.course import shares
 
-#: Part of a call's time below which a kernel lets go of the GIL. One that holds it does so for half of the time
-#: with two workers; one that does not comes to a tenth, a third on a CPU that six processes want.
+#: Part of a call's CPU time below which a kernel lets go of the GIL. One that holds it does so for half of it
+#: with two workers; one that does not comes to a tenth in some call even where six processes want one CPU.
 LONG_HOLD = 0.35
 #: Seconds that threads wait for each other: those of a pool are there in milliseconds.
 PATIENCE = 5.0
@@ -190,7 +190,7 @@ def watched(function: Callable[..., Any], seconds: list[float], *args: Any, **kw
 
     def slow(*args: Any, **kwargs: Any) -> None:
         start = time.perf_counter()
-        given.append(list(args) if not kwargs else kwargs)
+        given.append(kwargs or list(args))
         time.sleep(seconds[len(inside) % len(seconds)])
         inside.append(time.perf_counter() - start)
 
@@ -212,7 +212,7 @@ def watched_together(
         def slow(*args: Any, **kwargs: Any) -> None:
             start = time.perf_counter()
             names.append(name)
-            given.append(list(args) if not kwargs else kwargs)
+            given.append(kwargs or list(args))
             time.sleep(seconds[name])
             inside.append(time.perf_counter() - start)
 
