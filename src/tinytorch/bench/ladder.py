@@ -47,7 +47,7 @@ class Step:
     cost: Cost  # its own: a quantized rung moves other bytes than the operation
     dtype: DType  # what it multiplies and adds in
     place: Place
-    against_earlier: float | None = None  # of a learner's: times as good as their earlier best, if there is one
+    against_earlier: float | None = None  # of a learner's: by their earlier best, each against NumPy's
 
 
 class RungError(WrongResultError):
@@ -76,7 +76,7 @@ class Ladder:
     @property
     def title(self) -> str:
         """Operation and shape."""
-        return f"{self.operation.name} {' x '.join(map(str, self.shape))}"
+        return title(self.operation, self.shape)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -117,10 +117,13 @@ def climb(quick: bool, effort: Effort, limits: Limits, tell: Callable[[str], Non
 def shown(operation: Operation, with_loops: bool) -> list[Rung]:
     """Return the rungs of ours that are shown of an operation, lowest first."""
     return [
-        rung
-        for rung in operation.ladder.values()
-        if FLOAT32 in rung.dtypes and (with_loops or not rung.slow)
+        rung for rung in operation.ladder.values() if FLOAT32 in rung.dtypes and (with_loops or not rung.slow)
     ]
+
+
+def title(operation: Operation, shape: Any) -> str:
+    """Return what a ladder is called: operation and shape."""
+    return f"{operation.name} {' x '.join(map(str, shape))}"
 
 
 def drawn(operation: Operation, shape: Any) -> tuple[Any, ...]:

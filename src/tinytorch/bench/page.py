@@ -40,11 +40,24 @@ def figures(ladders: Sequence[Ladder], limits: Limits) -> Iterator[Figure]:
 
 
 def render(
-    machine: Machine, threads: int, limits: Limits, ladders: Sequence[Ladder], digits: Sequence[Result]
+    machine: Machine,
+    threads: int,
+    limits: Limits,
+    ladders: Sequence[Ladder],
+    digits: Sequence[Result],
+    remarks: Sequence[str] = (),
 ) -> str:
     """Return the page. Raises MissingExtraError."""
     blocks = [Block("This machine", table=Table(("what", "is"), machine_rows(machine, threads)))]
+    if remarks:
+        blocks.append(Block("Your kernels", tuple(remarks)))
     blocks += [figure.block() for figure in figures(ladders, limits)]
+    if digits:
+        blocks.append(_digits(digits))
+    return page(f"Kernels on {machine.cpu or machine.architecture}", blocks)
+
+
+def _digits(digits: Sequence[Result]) -> Block:
     rows = tuple(
         (
             *(one.name, f"{one.accuracy:.2%}", f"{one.images_per_second:,.0f}"),
@@ -54,8 +67,7 @@ def render(
     )
     headers = ("network", "accuracy", "images a second", "one image", "weights")
     about = f"A trained network on {digits[0].images} held-out images of handwritten digits."
-    blocks.append(Block("Handwritten digits", (about,), Table(headers, rows)))
-    return page(f"Kernels on {machine.cpu or machine.architecture}", blocks)
+    return Block("Handwritten digits", (about,), Table(headers, rows))
 
 
 def _dtypes(ladders: Sequence[Ladder]) -> list[str]:
@@ -90,7 +102,8 @@ def _roofline(dtype: str, ladders: Sequence[Ladder], limits: Limits) -> Figure:
 def _point(ladder: Ladder, step: Step) -> RooflinePoint:
     place, binding = step.place, step.place.binding
     return RooflinePoint(
-        f"{ladder.title}, {step.rung.name}",
+        # Names are cut in the middle where there is little room.
+        f"{step.rung.name}, {ladder.title}" if step.rung.mine else f"{ladder.title}, {step.rung.name}",
         place.intensity or 0.0,
         place.operations_rate,
         SHOWN.get(binding.name, binding.name),
@@ -98,8 +111,12 @@ def _point(ladder: Ladder, step: Step) -> RooflinePoint:
             "time": units.quantity(step.measurement.median, "s"),
             "bandwidth": units.quantity(place.bytes_rate, "B/s"),
             "x NumPy": f"{step.against_numpy:.2f}",
+            **(
+                {} if step.against_earlier is None else {"x earlier best": units.digits(step.against_earlier)}
+            ),
         },
         binding.share,
+        step.rung.mine,
     )
 
 
@@ -109,6 +126,7 @@ def _ladder(ladder: Ladder) -> LadderData:
         LadderRung(
             *(step.rung.name, step.measurement.median, step.rate, step.against_numpy),
             stable=step.measurement.stable,
+            against_earlier=step.against_earlier,
         )
         for step in ladder.steps
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console
 
 from tinytorch.bench.digits import Result
-from tinytorch.bench.ladder import Ladder
+from tinytorch.bench.ladder import Ladder, Step
 from tinytorch.measure.report import new_table
 from tinytorch.runtime import units
 
@@ -16,10 +16,12 @@ BUSY = 0.15
 
 
 def show_ladder(console: Console, ladder: Ladder) -> None:
-    """Print one operation's rungs, lowest first."""
+    """Print one operation's rungs, lowest first; where some are a learner's, those against their best."""
     table = new_table(f"{ladder.title}, float32")
     table.add_column("rung", min_width=21)
-    for name in ("median", "spread", ladder.unit, "x bottom", "x NumPy", "of roof"):
+    mine = any(step.rung.mine for step in ladder.steps)
+    before = "x earlier\nbest" if mine else "x bottom"
+    for name in ("median", "spread", ladder.unit, before, "x NumPy", "of roof"):
         table.add_column(name, justify="right", min_width=6)
     for step in ladder.steps:
         median = step.measurement.median
@@ -28,9 +30,10 @@ def show_ladder(console: Console, ladder: Ladder) -> None:
             units.quantity(median, "s"),
             f"{step.measurement.iqr / median:.0%}{'' if step.measurement.stable else ' *'}",
             _rate(step.rate / 1e9),
-            _times(step.against_bottom),
+            _against_earlier(step) if mine else _times(step.against_bottom),
             _times(step.against_numpy),
             f"{_share(step.place.binding.share)} {SHORT[step.place.binding.name]}",
+            style="bold" if step.rung.mine else None,
         )
     console.print(table)
 
@@ -56,11 +59,22 @@ def show_digits(console: Console, results: Iterable[Result]) -> None:
     console.print(table)
 
 
-def show_legend(console: Console, others: float) -> None:
+def show_remark(console: Console, line: str) -> None:
+    """Print what there is to say of a learner's kernel."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_legend(console: Console, others: float, mine: bool = False) -> None:
     """Print what the columns mean, and whether the machine was left alone."""
+    also = (
+        "x earlier best: how a kernel of yours stands to NumPy now, by how it did at its best here; a best is "
+        "kept when neither time is unstable."
+        if mine
+        else "what int8 costs the network is its accuracy."
+    )
     console.print(
-        "Every rung, and the float32 network, was checked against its reference before it was timed; what "
-        "int8 costs the network is its accuracy. Median and spread (inter-quartile range) of interleaved "
+        f"Every rung{'' if mine else ', and the float32 network,'} was checked against its reference before it "
+        f"was timed; {also} Median and spread (inter-quartile range) of interleaved "
         "samples; * marks one that is not stable: over 10%, or under five samples. "
         "GB/s counts the bytes that must move, GFLOP/s two operations a multiply-add. Of roof: of what all "
         "threads' multiply-adds (peak) or plain passes over as much memory (L1 to mem) reach beside it.",
@@ -73,6 +87,12 @@ def show_legend(console: Console, others: float) -> None:
             "most: two threads of a BLAS can then be forty times slower than one, and ratios to it say "
             "little. Measure again when the machine is quiet."
         )
+
+
+def _against_earlier(step: Step) -> str:
+    if not step.rung.mine:
+        return ""
+    return "none yet" if step.against_earlier is None else _times(step.against_earlier)
 
 
 def _share(value: float) -> str:

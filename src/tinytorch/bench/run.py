@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -20,6 +22,9 @@ from tinytorch.measure.report import show_machine
 from tinytorch.measure.timing import Effort
 from tinytorch.runtime.files import write_whole
 from tinytorch.runtime.threads import get_num_threads
+
+if TYPE_CHECKING:
+    from tinytorch.bench.mine import Mine
 
 #: Of the JSON file; changes when a reader of it would have to.
 SCHEMA = 2
@@ -37,10 +42,11 @@ class Output:
     suffix: str = ".svg"
 
 
-def run(quick: bool, output: Output, console: Console) -> None:
+def run(quick: bool, output: Output, console: Console, mine: "Mine | None" = None) -> None:
     """Measure everything and print it; write what is asked for.
 
-    Raises WrongResultError if a kernel's result is wrong, OSError if a file cannot be written,
+    Of a learner's kernels, `mine`, only the ladders that they are on are measured.
+    Raises WrongResultError if a kernel of ours is wrong, OSError if a file cannot be written,
     MissingExtraError if figures are asked for and what draws them is not installed.
     """
     machine = describe()
@@ -51,13 +57,20 @@ def run(quick: bool, output: Output, console: Console) -> None:
         tell: Callable[[str], None] = status.update
         known = limits(tell)
         load = Load()
-        for ladder in climb(quick, effort, known, tell):
+        if mine is None:
+            climbing = climb(quick, effort, known, tell)
+        else:
+            climbing = mine.climb(quick, effort, known, tell, partial(report.show_remark, console))
+        for ladder in climbing:
             report.show_ladder(console, ladder)
             ladders.append(ladder)
-        digits = classify(effort, tell)
-    report.show_digits(console, digits)
+        digits = [] if mine else classify(effort, tell)
+    if digits:
+        report.show_digits(console, digits)
+    remarks = mine.remarks if mine else []
     others = load.of_others()
-    report.show_legend(console, others)
+    if ladders:
+        report.show_legend(console, others, mine=mine is not None)
     if output.json is not None:
         content = {
             "schema": SCHEMA,
@@ -69,11 +82,12 @@ def run(quick: bool, output: Output, console: Console) -> None:
             "limits": known.as_dict(),
             "ladders": [ladder.as_dict() for ladder in ladders],
             "digits": [result.as_dict() for result in digits],
+            **({"remarks": mine.remarks} if mine else {}),
         }
         write_whole(output.json, json.dumps(content, indent=1) + "\n")
         _written(console, [output.json])
     if output.html is not None:
-        write_whole(output.html, render(machine, get_num_threads(), known, ladders, digits))
+        write_whole(output.html, render(machine, get_num_threads(), known, ladders, digits, remarks))
         _written(console, [output.html])
     if output.figures is not None:
         _written(console, save_all(figures(ladders, known), output.figures, output.suffix))

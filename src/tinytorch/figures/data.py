@@ -16,7 +16,8 @@ class RooflinePoint:
     """A kernel on the roofline: operations per byte, operations per second, and what bounds it.
 
     `bound` is "compute", the name of a memory level of the roofline, or another reason in words. `share` is
-    of the roof as it was measured beside the kernel; without it the roof of the figure is taken.
+    of the roof as it was measured beside the kernel; without it the roof of the figure is taken. A reader
+    looks for those that are `highlighted`.
     Raises ValueError for a number that is not finite and positive: it has no place on logarithmic axes.
     """
 
@@ -26,6 +27,7 @@ class RooflinePoint:
     bound: str
     details: Mapping[str, str] = field(default_factory=dict)
     share: float | None = None
+    highlighted: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -70,13 +72,17 @@ class RooflineData:
 
 @dataclass(frozen=True)
 class LadderRung:
-    """One rung: seconds a call, its rate in the ladder's unit, times NumPy's speed, whether it was stable."""
+    """One rung: seconds a call, its rate in the ladder's unit, times NumPy's speed, whether it was stable.
+
+    `against_earlier`: of a rung that was measured before, its standing to NumPy by the best one then.
+    """
 
     name: str
     seconds: float
     rate: float
     against_numpy: float | None
     stable: bool
+    against_earlier: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""

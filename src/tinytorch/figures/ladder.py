@@ -53,8 +53,13 @@ def ladder_table(data: LadderData) -> Table:
     >>> ladder_table(LadderData("matmul", "FLOP/s", (rung,))).rows
     (('blocked', '2.72 ms', '12.3 GFLOP/s', '0.0822', 'yes'),)
     """
-    rows = tuple((rung.name, *_facts(data, rung).values()) for rung in data.rungs)
-    return Table(("rung", "time per call", "rate", "x NumPy", "stable"), rows)
+    facts = [_facts(data, rung) for rung in data.rungs]
+    headers = tuple(dict.fromkeys(name for found in facts for name in found))
+    rows = tuple(
+        (rung.name, *(found.get(name, "") for name in headers))
+        for rung, found in zip(data.rungs, facts, strict=True)
+    )
+    return Table(("rung", *headers), rows)
 
 
 def _bars(data: LadderData, x: Axis, at_x: Any, at_y: Any) -> Any:
@@ -99,9 +104,12 @@ def _words(data: LadderData) -> Iterator[Any]:
 
 
 def _facts(data: LadderData, rung: LadderRung) -> dict[str, str]:
-    return {
+    facts = {
         "time per call": quantity(rung.seconds, "s"),
         "rate": quantity(rung.rate, data.unit),
         "x NumPy": "unknown" if rung.against_numpy is None else digits(rung.against_numpy),
         "stable": "yes" if rung.stable else "no",
     }
+    if rung.against_earlier is not None:
+        facts["x earlier best"] = digits(rung.against_earlier)
+    return facts

@@ -22,6 +22,7 @@ HEIGHT = 400
 #: Widths of the plot that names are placed for: a phone, half a screen, a page.
 WIDTHS = (260, 520, 800)
 _LONGEST_NAME = 26
+_SIZE, _LARGE = 90, 220  # of a point, and of a highlighted one; pixels of its area
 
 
 def roofline_chart(data: RooflineData) -> "altair.LayerChart":
@@ -127,15 +128,22 @@ def _points(data: RooflineData) -> Any:
     legend = alt.Legend(title="bound by", orient="bottom", values=shown, columns=3, labelLimit=150)
     domain = alt.Scale(domain=[plain(kind) for kind in kinds])
     table = [
-        {"x": point.intensity, "y": point.rate, "bound": plain(point.bound), "told": _told(data, point)}
-        for point in data.points
+        {
+            "x": point.intensity,
+            "y": point.rate,
+            "bound": plain(point.bound),
+            "told": _told(data, point),
+            "size": _LARGE if point.highlighted else _SIZE,
+        }
+        for point in sorted(data.points, key=lambda point: point.highlighted)  # drawn above the others
     ]
     return draw.answering(
         alt.Chart(draw.rows(table))
-        .mark_point(filled=True, size=90, opacity=1)
+        .mark_point(filled=True, opacity=1)
         .encode(
             x="x:Q",
             y="y:Q",
+            size=alt.Size("size:Q", scale=None, legend=None),
             color=alt.Color("bound:N", scale=domain, legend=legend),
             shape=alt.Shape("bound:N", scale=domain, legend=legend),
         )
@@ -145,12 +153,13 @@ def _points(data: RooflineData) -> Any:
 def _point_names(data: RooflineData, x: Axis, y: Axis) -> Iterator[Any]:
     """Yield layers of names, one for each place beside a point; each is seen at the widths it fits."""
     alt = draw.library()
-    names = [shortened(plain(point.name), _LONGEST_NAME) for point in data.points]
+    points = sorted(data.points, key=lambda point: not point.highlighted)  # named where there is room
+    names = [shortened(plain(point.name), _LONGEST_NAME) for point in points]
     groups: dict[tuple[str, float, float], list[dict[str, Any]]] = {}
     for width, wider in zip(WIDTHS, (*WIDTHS[1:], 100_000), strict=True):
-        at = [(x.place(p.intensity) * width, (1 - y.place(p.rate)) * HEIGHT) for p in data.points]
+        at = [(x.place(p.intensity) * width, (1 - y.place(p.rate)) * HEIGHT) for p in points]
         for label in labels.place(at, names, (width, HEIGHT), list(_taken(data, x, y, width))):
-            point = data.points[label.index]
+            point = points[label.index]
             row = {"text": names[label.index], "x": point.intensity, "y": point.rate}
             row |= {"from": 0 if width == WIDTHS[0] else width, "to": wider}
             groups.setdefault((label.align, label.dx, label.dy), []).append(row)

@@ -1,0 +1,152 @@
+"""`tito bench --mine`: a learner's kernels on the ladder beside ours, NumPy's and their own earlier best.
+
+Each is tried first on inputs that grow; what is wrong, raises or would take minutes is told of in a line and
+left out, and the rest goes on.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinytorch.bench import ladder
+from tinytorch.bench.answers import ANSWERS, Function, rung
+from tinytorch.bench.earlier import FILE, Earlier
+from tinytorch.bench.ladder import Ladder, RungError
+from tinytorch.bench.trial import LeftOut, attempt
+from tinytorch.course.local import Local
+from tinytorch.course.subject import NotAttemptedError
+from tinytorch.machine.info import describe, fingerprint
+from tinytorch.measure.limits import Limits
+from tinytorch.measure.timing import Effort
+from tinytorch.ops.registry import Operation, Rung, operations
+from tinytorch.runtime.errors import InputError
+from tinytorch.runtime.threads import get_num_threads
+
+
+@dataclass(frozen=True)
+class _How:
+    """How it is measured, and who hears of it."""
+
+    effort: Effort
+    limits: Limits
+    tell: Callable[[str], None]  # what is being done
+    say: Callable[[str], None]  # what there is to say of a kernel
+
+
+class Mine:
+    """A learner's kernels, and the folder in which their bests are kept."""
+
+    def __init__(self, functions: Mapping[str, Function], folder: Path) -> None:
+        """Take what is on a ladder of `functions`; InputError if nothing is."""
+        self._functions = {name: functions[name] for name in ANSWERS if name in functions}
+        self._subject = Local(functions)
+        if not self._functions:
+            raise InputError(
+                f"none of the kernels that {folder} exports is on a ladder; those that are: "
+                f"{', '.join(ANSWERS)}. Write one, then: tito export 13_kernels"
+            )
+        self._earlier = Earlier(folder / FILE, f"{fingerprint(describe())}-{get_num_threads()}")
+        self.remarks = [self._earlier.problem] if self._earlier.problem else []
+        self.any_wrong = False
+        self._done: set[str] = set()  # wrong or not attempted: not tried again; or told of
+
+    def climb(
+        self,
+        quick: bool,
+        effort: Effort,
+        limits: Limits,
+        tell: Callable[[str], None],
+        say: Callable[[str], None],
+    ) -> Iterator[Ladder]:
+        """Yield each ladder that there is a kernel for, as it is measured.
+
+        `say` hears what there is to say of kernels, which stays in `remarks`. Raises RungError if a kernel
+        of ours is wrong.
+        """
+        how = _How(effort, limits, tell, say)
+        for line in self.remarks:
+            how.say(line)
+        known = operations()
+        for name, shape, quick_shape, _ in ladder.CASES:
+            found = self._climbed(known[name], quick_shape if quick else shape, how)
+            if found is not None:
+                yield self._beside_earlier(found, how)
+
+    def _climbed(self, operation: Operation, shape: Any, how: _How) -> Ladder | None:
+        left: dict[str, Rung] = {}
+        title = ladder.title(operation, shape)
+        for name, function in self._functions.items():
+            if ANSWERS[name].operation == operation.name and name not in self._done:
+                one = rung(name, function, operation)
+                how.tell(f"{title}: {one.name} tried")
+                if self._holds(name, one, operation, shape, how):
+                    left[one.name] = one
+        while left:
+            rungs = [*ladder.shown(operation, with_loops=False), *left.values()]
+            try:
+                with _silence():
+                    return ladder.measure(operation, shape, rungs, how.effort, how.limits, how.tell)
+            except RungError as error:
+                if not error.rung.mine:
+                    raise
+                del left[error.rung.name]
+                self._leave_out(error.rung, title, LeftOut(error.why, wrong=True), how)
+        return None
+
+    def _holds(self, name: str, one: Rung, operation: Operation, shape: Any, how: _How) -> bool:
+        """Try a kernel, and say what is wrong with it or strange."""
+        try:
+            tried = attempt(name, one, operation, shape, self._subject)
+        except NotAttemptedError:
+            self._done.add(name)
+            return False
+        if tried.printed:
+            self._remark(f"{one.name} prints; that is not shown here, and takes part of its time", how)
+        if tried.left_out:
+            self._leave_out(one, ladder.title(operation, shape), tried.left_out, how)
+            if tried.left_out.wrong:
+                self._done.add(name)
+        return tried.left_out is None
+
+    def _leave_out(self, one: Rung, title: str, found: LeftOut, how: _How) -> None:
+        self.any_wrong |= found.wrong
+        self._remark(f"{one.name} is left out of {title}: {found.why}", how)
+
+    def _remark(self, line: str, how: _How) -> None:
+        if line not in self.remarks:
+            self.remarks.append(line)
+            how.say(line)
+
+    def _beside_earlier(self, found: Ladder, how: _How) -> Ladder:
+        """Hold each kernel against its earlier best, and keep what is better."""
+        numpy = next(step for step in found.steps if step.rung.name == "numpy")
+        steps, better = {step.rung.name: step for step in found.steps}, False
+        for name, step in steps.items():
+            if step.rung.mine:
+                if best := self._earlier.best(found.title, name):
+                    ratio = step.against_numpy / best.against_numpy
+                    steps[name] = replace(step, against_earlier=ratio)
+                better |= self._earlier.take(found.title, name, step, numpy)
+        if better and (why := self._earlier.write()):
+            self._remark(f"what you reached is not kept: {why}", how)
+        return replace(found, steps=tuple(steps.values()))
+
+
+def of_workspace() -> Mine:
+    """Return the kernels of the workspace that this folder lies in; InputError if there are none."""
+    from tinytorch.course import mine, workspace
+
+    folder = workspace.find().home
+    with _silence():
+        functions = mine.functions(folder)
+    return Mine(functions, folder)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let nothing be printed through sys.stdout."""
+    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
+        yield
