@@ -1,15 +1,99 @@
 """Step 1: a clock around a call, and the product that everything else is measured against."""
 
+from typing import Any
+
 import numpy as np
 
+from tinytorch.course.checks import by_hand, comparing, products
 from tinytorch.course.exercises import exercise
 from tinytorch.course.subject import Probe, Subject, WrongError
+
+#: What a unit other than microseconds makes of a second, and how it is told.
+_UNITS = {1.0: "seconds", 1e3: "milliseconds", 1e9: "nanoseconds"}
 
 
 @exercise(step=1, points=4)
 def time_kernel(learner: Subject, rng: np.random.Generator) -> None:
     """Time one call."""
     given = rng.standard_normal(5)
-    found = learner.call("time_kernel", Probe("sleeping", (0.03,)), given)
+    passed = _timed(learner, Probe("echo"), given, 3, scale=0.5)[0]
+    _require_passed(passed, given)
+    calls = _timed(learner, Probe("counting", ()))[0]
+    if calls != 1:
+        raise WrongError(
+            f"func was called {comparing.told(calls)} times, should be called once",
+            "Call it between the two readings of the clock, and keep what it returns.",
+        )
+    for seconds in rng.uniform((0.01, 0.06), (0.02, 0.08)):
+        _require_time(learner, float(seconds))
+    if "time.time" in learner.uses("time_kernel"):
+        raise WrongError(
+            "time.time() tells the time of day, which the system corrects: it may jump, even backwards",
+            "time.perf_counter() only ever goes forwards, in finer steps.",
+        )
+    why = "a func that raises ArithmeticError"
+    comparing.raises(learner, ("ArithmeticError",), why, "time_kernel", Probe("failing"))
+
+
+_ORDER = "Return a pair: first the result, then the microseconds."
+
+
+def _timed(learner: Subject, *args: Any, **kwargs: Any) -> tuple[Any, float]:
+    found = learner.call("time_kernel", *args, **kwargs)
     if not (isinstance(found, list | tuple) and len(found) == 2):
-        raise WrongError("time_kernel should return two values: the result and the microseconds")
+        raise WrongError(f"time_kernel returned {comparing.told(found)}, should return two values", _ORDER)
+    result, microseconds = found
+    if isinstance(microseconds, bool) or not isinstance(microseconds, int | float | np.ndarray):
+        raise WrongError(f"the second value is {comparing.told(microseconds)}, should be a number", _ORDER)
+    if np.ndim(microseconds):
+        raise WrongError("the second value is an array, should be a number of microseconds", _ORDER)
+    return result, float(microseconds)
+
+
+def _require_passed(passed: Any, given: np.ndarray) -> None:
+    hint = "func(*args, **kwargs) hands on all that came after func."
+    if not isinstance(passed, dict):
+        raise WrongError(f"the first value is {comparing.told(passed)}, should be what func returned", _ORDER)
+    args, kwargs = passed.get("args"), passed.get("kwargs")
+    if not isinstance(args, list) or len(args) != 2 or args[1] != 3:
+        raise WrongError(f"func was called with {len(args or [])} arguments of 2", hint)
+    comparing.equal("what func was called with", args[0], given, hint)
+    if kwargs != {"scale": 0.5}:
+        raise WrongError(f"func was called with the keywords {kwargs}, should be {{'scale': 0.5}}", hint)
+
+
+def _require_time(learner: Subject, seconds: float) -> None:
+    """Require the time of a func that sleeps so long: never less, and in one of three tries not much more."""
+    times = [_timed(learner, Probe("sleeping", (seconds,)), 0)[1] for _ in range(3)]
+    low, high = 0.98 * seconds, 3 * seconds + 0.02
+    asked = f"for a func that takes {seconds * 1e6:,.0f} microseconds it tells {min(times):.6g}"
+    for factor, unit in _UNITS.items():
+        if low <= min(times) / factor <= high:
+            raise WrongError(
+                f"{asked}: those are {unit}", "perf_counter() tells seconds; a second is 1e6 us."
+            )
+    if min(times) < 0:
+        raise WrongError(f"{asked}, a negative time", "The later reading minus the earlier one.")
+    if min(times) * 1e-6 < low:
+        raise WrongError(
+            f"{asked}: too little",
+            "Is func called between the two readings? And does the clock run on while func sleeps, as "
+            "perf_counter does and process_time does not?",
+        )
+    if min(times) * 1e-6 > high:
+        raise WrongError(f"{asked}: too much", "What else happens between the two readings?")
+
+
+@exercise(step=1, points=6)
+def matmul_loops(learner: Subject, rng: np.random.Generator) -> None:
+    """A product of matrices as three compiled loops."""
+    by_hand.loops(learner, "matmul_loops")
+    rows, inner, columns = (int(n) for n in rng.integers(20, 40, 3))
+    A, B = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns + 40))
+    products.values(learner, "matmul_loops", A, B, "")
+    products.values(learner, "matmul_loops", A.astype(np.float32), B.astype(np.float32), "")
+    products.values(learner, "matmul_loops", np.asfortranarray(A), B, ", the first a transposed view")
+    products.values(learner, "matmul_loops", A[:, :0].copy(), B[:0], ", whose inner dimension is empty")
+    products.mismatch(learner, "matmul_loops", A[:, :-3].copy(), B, "inner dimensions that differ")
+    products.mismatch(learner, "matmul_loops", A, B[:-2].copy(), "inner dimensions that differ")
+    products.compiled(learner, "matmul_loops", rng)

@@ -13,7 +13,7 @@ def array(what: str, found: Any, shape: tuple[int, ...], dtype: Any, hint: str =
     if found is None:
         raise WrongError(f"{what} returned None", "Does it end with a return?")
     if isinstance(found, Other) or not isinstance(found, np.ndarray):
-        raise WrongError(f"{what} returned {_told(found)}, not an array", hint)
+        raise WrongError(f"{what} returned {told(found)}, not an array", hint)
     if found.shape != shape:
         raise WrongError(f"{what} has shape {found.shape}, should have {shape}", hint)
     if found.dtype != dtype:
@@ -67,10 +67,11 @@ def raises(
                 f"for {why}, {name} raised {error}, should raise {wanted}", error.where
             ) from None
         return error
-    raise WrongError(f"for {why}, {name} returned {_told(found)}, should raise {wanted}")
+    raise WrongError(f"for {why}, {name} returned {told(found)}, should raise {wanted}")
 
 
-def _told(value: Any) -> str:
+def told(value: Any) -> str:
+    """Return a result in a few words."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}" if value.shape else f"{value.item()!r}"
     text = repr(value)

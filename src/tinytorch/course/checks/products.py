@@ -1,0 +1,68 @@
+"""What the checks of every hand-written product ask: its values, its shapes, compiled loops of its own."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from tinytorch.course.checks import comparing
+from tinytorch.course.subject import Call, Probe, RaisedError, Subject, WrongError
+
+#: Of a loop in the interpreter. A compiled one takes a hundredth; numba's call alone, on such a small
+#: product, a thousandth.
+_COMPILED = 0.1
+
+
+def values(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, words: str, **kwargs: Any) -> None:
+    """Require the product of two arrays, in their own dtype and nearly its accuracy."""
+    dtype = A.dtype
+    learner.call(Probe("soiled"), A.shape[0] * B.shape[1] * dtype.itemsize)
+    what = f"{name} of {dtype} {A.shape} and {B.shape}{words}"
+    found = comparing.array(what, learner.call(name, A, B, **kwargs), (A.shape[0], B.shape[1]), dtype, _DTYPE)
+    expected = np.matmul(A, B, dtype=np.float64)
+    bound = A.shape[1] * np.finfo(dtype).eps * np.matmul(abs(A), abs(B), dtype=np.float64)
+    if (abs(found - expected) > bound).any():
+        single = A.shape[1] * np.finfo(np.float32).eps * np.matmul(abs(A), abs(B))
+        if (abs(found - expected) <= single).all():
+            raise WrongError(
+                f"{what} is only as accurate as float32",
+                "What type does the accumulator have? Sum in float64.",
+            )
+        if np.isnan(found).any():
+            raise WrongError(
+                f"{what} has NaN in {int(np.isnan(found).sum())} of {found.size} values",
+                "Memory of np.empty holds whatever was there before: give it zeros before you add to it.",
+            )
+        comparing.close(what, found, expected, bound, dtype, "C[i, j] = sum over k of A[i, k] * B[k, j].")
+
+
+_DTYPE = "The result is of the dtype of the inputs: np.zeros and np.empty make float64 unless told."
+
+
+def mismatch(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, why: str) -> None:
+    """Require a ValueError that names both shapes."""
+    error = comparing.raises(learner, ("ValueError",), why, name, A, B)
+    shapes_named(name, error, A.shape, B.shape)
+
+
+def shapes_named(name: str, error: RaisedError, *shapes: tuple[int, ...]) -> None:
+    """Require a message that names these shapes, however they are written."""
+    for shape in shapes:
+        if not re.search(r"\b" + r"\D+".join(map(str, shape)) + r"\b", error.message):
+            raise WrongError(
+                f"{name} raised ValueError({error.message!r}), which does not name the shape {shape}",
+                "Who reads the message should see both shapes: put x.shape into it.",
+            )
+
+
+def compiled(learner: Subject, name: str, rng: np.random.Generator) -> None:
+    """Require a speed that only compiled loops have."""
+    A, B = rng.standard_normal((40, 30)), rng.standard_normal((30, 50))
+    ratio = learner.ratio(Call(name, (A, B)), Call(Probe("product_in_python"), (A, B)))
+    if ratio.value > _COMPILED:
+        raise WrongError(
+            f"{name} takes {ratio.value:.2g} of the time of loops in the interpreter; compiled ones take "
+            f"under {_COMPILED:g}",
+            "All three loops belong in one function under @njit: what stands outside is interpreted.",
+        )
+    comparing.close(f"{name} after it was timed", ratio.first, ratio.second, 1e-12 * 30 * 30, np.float64)
