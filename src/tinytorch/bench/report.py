@@ -66,15 +66,18 @@ def show_remark(console: Console, line: str) -> None:
 
 def show_legend(console: Console, others: float, mine: bool = False) -> None:
     """Print what the columns mean, and whether the machine was left alone."""
-    also = (
-        "x earlier best: how a kernel of yours stands to NumPy now, by how it did at its best here; a best is "
-        "kept when neither time is unstable."
+    checked, also = (
+        (
+            "Every rung",
+            "x earlier best: how a kernel of yours stands to NumPy now, by how it did at its best here; a best "
+            "is kept when neither time is unstable.",
+        )
         if mine
-        else "what int8 costs the network is its accuracy."
+        else ("Every rung, and the float32 network,", "what int8 costs the network is its accuracy.")
     )
     console.print(
-        f"Every rung{'' if mine else ', and the float32 network,'} was checked against its reference before it "
-        f"was timed; {also} Median and spread (inter-quartile range) of interleaved "
+        f"{checked} was checked against its reference before it was timed; {also} "
+        "Median and spread (inter-quartile range) of interleaved "
         "samples; * marks one that is not stable: over 10%, or under five samples. "
         "GB/s counts the bytes that must move, GFLOP/s two operations a multiply-add. Of roof: of what all "
         "threads' multiply-adds (peak) or plain passes over as much memory (L1 to mem) reach beside it.",
