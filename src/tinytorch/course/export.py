@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytorch.course import notebook, reading
-from tinytorch.course.given import exported_by_number, read
+from tinytorch.course import names, notebook, reading
+from tinytorch.course.exercises import exercises
+from tinytorch.course.given import exported_by_number, is_directive, read
 from tinytorch.course.workspace import Workspace
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.files import write_whole
@@ -65,13 +66,13 @@ def file_of(workspace: Workspace) -> Path:
 def export(workspace: Workspace) -> Exported:
     """Write the marked cells of a workspace's notebook to its module; one that was there gives way.
 
-    Raises InputError, and leaves what was there, for a cell with a syntax error, if no function is written
+    Raises InputError, and leaves what was there, for a cell with a syntax error, if no exercise is written
     yet, or if the module cannot be imported.
     """
     target = file_of(workspace)
     found = exported(workspace.notebook)
-    if not found.names:
-        raise InputError(f"no function of {workspace.notebook} is written yet: there is nothing to export")
+    if not exercises().keys() & found.names:
+        raise InputError(f"no exercise of {workspace.notebook} is written yet: there is nothing to export")
     _try_import(found.text, workspace.home)
     target.parent.mkdir(parents=True, exist_ok=True)
     for folder in (target.parent, target.parent.parent):
@@ -90,21 +91,23 @@ def exported(path: Path) -> Exported:
     left_out = _left_out([statement for cell in cells.values() for statement in cell])
     # repr: a name may hold a line's end
     parts = [f"# Made by tito export {notebook.MODULE} from {path.name!r}: change that, not this file."]
-    names: dict[str, None] = {}
+    own: dict[str, None] = {}
     for number, statements in cells.items():
         dropped = set[int]()
         for statement in statements:
             if statement.empty or (statement.binds | statement.uses) & left_out.keys():
                 dropped.update(statement.lines)
             elif isinstance(statement.node, ast.FunctionDef | ast.ClassDef | ast.Assign):
-                names |= dict.fromkeys(name for name in statement.binds if not name.startswith("_"))
-        lines = sources[number].split("\n")
-        kept = "\n".join(line for place, line in enumerate(lines) if place not in dropped).strip("\n")
+                own |= dict.fromkeys(name for name in statement.binds if not name.startswith("_"))
+        kept = "\n".join(
+            line
+            for place, line in enumerate(sources[number].split("\n"))
+            if place not in dropped and not is_directive(line)
+        ).strip("\n")
         if kept:
             parts.append(f"# cell {number}\n{kept}")
-    functions = tuple(sorted(names))
-    parts.append(f"__all__ = {list(functions)!r}")
-    return Exported("\n\n\n".join(parts) + "\n", functions, left_out)
+    parts.append(f"__all__ = {sorted(own)!r}")
+    return Exported("\n\n\n".join(parts) + "\n", tuple(sorted(own)), left_out)
 
 
 def _statements(number: int, source: str) -> Iterator[_Statement]:
@@ -118,36 +121,11 @@ def _statements(number: int, source: str) -> Iterator[_Statement]:
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
         yield _Statement(
             node,
-            frozenset(_bound(node)),
-            frozenset(_used(node)),
+            frozenset(names.bound(node)),
+            frozenset(names.used(node)),
             range(first - 1, node.end_lineno or first),
             isinstance(node, ast.FunctionDef) and reading.is_placeholder(ast.unparse(node), node.name),
         )
-
-
-def _bound(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds in its own namespace."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.alias):
-        yield node.asname or node.name.partition(".")[0]
-    elif isinstance(node, ast.Name):
-        if isinstance(node.ctx, ast.Store):
-            yield node.id
-    elif not isinstance(node, ast.Lambda):
-        for child in ast.iter_child_nodes(node):
-            yield from _bound(child)
-
-
-def _used(node: ast.AST) -> set[str]:
-    """Return the names that a statement takes from the module: not its arguments and variables."""
-    used, own = set[str](), set[str]()
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            (used if isinstance(part.ctx, ast.Load) else own).add(part.id)
-        elif isinstance(part, ast.arg):
-            own.add(part.arg)
-    return used - own
 
 
 def _left_out(statements: list[_Statement]) -> dict[str, str]:

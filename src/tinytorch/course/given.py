@@ -73,6 +73,11 @@ def is_exported(source: str) -> bool:
     return any(name in ("export", "exports", "exporti") for name, _ in _directives(source))
 
 
+def is_directive(line: str) -> bool:
+    """Say whether a line is one for tools that read notebooks, as `#| hide`."""
+    return _DIRECTIVE.match(line.strip()) is not None
+
+
 def default_exp(given: Any) -> str:
     """Return the module that `#| default_exp` names, as "core.kernels"; InputError if there is none."""
     for source in cells_of(given):

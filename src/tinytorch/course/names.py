@@ -1,0 +1,51 @@
+"""The names that a statement binds and uses: which cells of a notebook lean on which."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+
+def bound(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement binds in its own namespace.
+
+    >>> list(bound(ast.parse("try: import numpy as np\\nexcept ImportError: np = None")))
+    ['np', 'np']
+    """
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield node.asname or node.name.partition(".")[0]
+    elif isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Store):
+            yield node.id
+    elif not isinstance(node, ast.Lambda):
+        for child in ast.iter_child_nodes(node):
+            yield from bound(child)
+
+
+def used(node: ast.AST) -> set[str]:
+    """Return the names that a statement takes from around it: not arguments and variables of its own.
+
+    >>> sorted(used(ast.parse("def f(x): y = g(x); return y")))
+    ['g']
+    """
+    taken, own = set[str](), set[str]()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name):
+            (taken if isinstance(part.ctx, ast.Load) else own).add(part.id)
+        elif isinstance(part, ast.arg):
+            own.add(part.arg)
+    return taken - own
+
+
+def of_cell(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names that a cell binds, and those it uses; of one that is no Python, what `def` binds.
+
+    >>> of_cell("def f(x): return g(x")
+    (frozenset({'f'}), frozenset())
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # as any text may be
+        return frozenset(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)), frozenset()
+    return frozenset(bound(tree)), frozenset(name for node in tree.body for name in used(node))

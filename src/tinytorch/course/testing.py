@@ -1,0 +1,90 @@
+"""`tito test`: the checks run on a notebook's exported cells, in a process apart."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytorch.course import names, notebook, outcome, tested
+from tinytorch.course.exercises import STEPS, Exercise, exercises, of_step
+from tinytorch.course.outcome import Outcome
+from tinytorch.course.runner import Runner
+from tinytorch.course.workspace import Workspace
+from tinytorch.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found of a notebook: outcomes in the order of the course, and remarks on its cells."""
+
+    notebook: Path
+    seed: int
+    outcomes: tuple[Outcome, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Say whether all that was asked for passed."""
+        return all(one.state == "passed" for one in self.outcomes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "module": notebook.MODULE,
+            "notebook": str(self.notebook),
+            "seed": self.seed,
+            "points": sum(one.points for one in self.outcomes),
+            "of": sum(one.of for one in self.outcomes),
+            "passed": self.passed,
+            "remarks": list(self.remarks),
+            "outcomes": [one.as_dict() for one in self.outcomes],
+        }
+
+
+def chosen(steps: Collection[int], wanted: Iterable[str]) -> tuple[Exercise, ...]:
+    """Return the exercises of these steps and of these names; all, if none are given.
+
+    Raises InputError naming those that there are.
+    """
+    steps, wanted = set(steps), set(wanted)
+    if unknown := [step for step in steps if step not in STEPS]:
+        raise InputError(f"there is no step {unknown[0]}; steps are 1 to {max(STEPS)}")
+    if missing := [name for name in wanted if name not in exercises()]:
+        known = "; ".join(f"{step}: {', '.join(one.name for one in of_step(step))}" for step in STEPS)
+        raise InputError(f"there is no exercise {missing[0]!r}; those of each step are {known}")
+    every = exercises().values()
+    if not steps and not wanted:
+        return tuple(every)
+    return tuple(one for one in every if one.step in steps or one.name in wanted)
+
+
+def run(
+    workspace: Workspace, asked: Iterable[Exercise], seed: int | None, tell: Callable[[Exercise], None]
+) -> Result:
+    """Check exercises of a notebook, and keep in its workspace what was found; `tell` hears of each before.
+
+    Raises InputError for a notebook that cannot be read or has no exported cell.
+    """
+    given = notebook.read(workspace.notebook)
+    sources = notebook.exported(given)
+    if not sources:
+        raise InputError(f"no cell of {workspace.notebook} begins with #| export: nothing to check")
+    seed = outcome.fresh_seed() if seed is None else seed
+    found = []
+    with Runner(sources) as learner:
+        for exercise in asked:
+            tell(exercise)
+            found.append(outcome.run(exercise, learner, seed))
+    if workspace.folder is not None:
+        tested.keep(workspace.folder, found, tested.digests(sources))
+    return Result(workspace.notebook, seed, tuple(found), tuple(_remarks(given, sources)))
+
+
+def _remarks(given: Any, sources: Iterable[str]) -> Iterable[str]:
+    """Yield what is strange about cells: exercises whose cell has lost its first line."""
+    there = {name for source in sources for name in names.of_cell(source)[0]}
+    for number, cell in enumerate(given.cells, 1):
+        if cell.cell_type == "code" and not notebook.is_exported(cell.source):
+            lost = names.of_cell(cell.source)[0] & exercises().keys() - there
+            for name in sorted(lost):
+                yield f"cell {number} holds {name} and is not checked: its first line is to be #| export"
