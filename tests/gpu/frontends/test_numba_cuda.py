@@ -1,5 +1,7 @@
 """numba-cuda kernels compile on no GPU; an array's many parameters keep its name."""
 
+import linecache
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ pytest.importorskip("numba_cuda")
 from numba import cuda
 
 from tests.gpu.kernels import numba_kernels as kernels
+from tinytorch.gpu import analyze
 from tinytorch.gpu.frontends import parameters
 from tinytorch.gpu.frontends.numba_cuda import from_numba_cuda
 from tinytorch.gpu.ptx.parser import parse
@@ -147,3 +150,13 @@ def test_what_does_not_fit_is_said_in_one_line(kernel, args, more, told):
 def test_blocks_that_no_gpu_launches(block):
     with pytest.raises(InputError, match="block"):
         from_numba_cuda(plain, 1, block, (np.zeros(3), 1))
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder/cell.py", "<ipython-input-1-abc>"])
+def test_a_notebooks_cell_has_its_text(name, monkeypatch):
+    text = "@cuda.jit\ndef one(x):\n    x[0] = 1\n"
+    monkeypatch.setitem(linecache.cache, name, (len(text), None, text.splitlines(keepends=True), name))
+    cell = {"cuda": cuda}
+    exec(compile(text, name, "exec"), cell)
+    found = analyze(from_numba_cuda(cell["one"], 1, 1, (np.zeros(1),)))
+    assert [line.text for line in found.lines if line.accesses] == ["x[0] = 1"]
