@@ -16,12 +16,15 @@ from tinytorch.gpu.analysis.result import AccessFigures, Analysis, Found, LineFi
 SECTOR = 32
 WARP = 32
 
+_BARRIER = "All threads of a block must come to cuda.syncthreads(): keep it outside of the `if`."
 _HINTS = {
     "out of bounds": "Blocks cover the array's edge and more: let a thread that has no element do nothing.",
-    "race": "Warps of a block run in any order: cuda.syncthreads() between what one writes and another reads.",
-    "read before written": "Which thread writes that place of the tile, and does it, at the array's edge, too?",
-    "divergent barrier": "All threads of a block must come to cuda.syncthreads(): keep it outside of the `if`.",
-    "barrier not reached": "All threads of a block must come to cuda.syncthreads(): keep it outside of the `if`.",
+    "race": "Warps of a block run in any order: cuda.syncthreads() belongs between one's write and another's "
+    "read.",
+    "read before written": "Which thread writes that place of the tile, and does it at the array's edge? "
+    "A thread that has no element of x may have one of y.",
+    "divergent barrier": _BARRIER,
+    "barrier not reached": _BARRIER,
 }
 
 
@@ -38,9 +41,14 @@ def run(learner: Subject, name: str, grid: Any, block: Any, *args: Any) -> Analy
 
 def _told(one: Found, found: Analysis) -> str:
     """Tell a finding by its line and thread, without the file's name."""
-    text = next((line.text for line in found.lines if (line.file, line.line) == (one.file, one.line)), "")
-    what = one.text.replace(f"{one.file}:{one.line}", f"line {one.line}{f', {text}' if text else ''}")
+    at = next((_at(line) for line in found.lines if (line.file, line.line) == (one.file, one.line)), "")
+    what = one.text.replace(f"{one.file}:{one.line}", at or f"line {one.line}")
     return f"{found.blocks} blocks of {found.block[0]} x {found.block[1]} threads: {what}"
+
+
+def _at(line: LineFigures) -> str:
+    """Tell a line by its number, and its text where that is at hand."""
+    return f"line {line.line}, {line.text}" if line.text else f"line {line.line}"
 
 
 def result(found: Analysis, place: int) -> np.ndarray:
@@ -67,7 +75,7 @@ def once(found: Analysis, place: int, kind: Literal["load", "store"]) -> None:
         return
     line, worst = max(some, key=lambda one: one[1].sectors - one[1].ideal_sectors)
     done = "read" if kind == "load" else "written"
-    at = f"line {line.line}, {line.text}: {name} is {done}"
+    at = f"{_at(line)}: {name} is {done}"
     lanes = worst.lanes / worst.requests
     if lanes < 2:
         raise WrongError(
@@ -82,7 +90,8 @@ def once(found: Analysis, place: int, kind: Literal["load", "store"]) -> None:
             "Neighbouring lanes differ in threadIdx.x: which index of the array should it move along?",
         )
     raise WrongError(
-        f"{at} {sectors * SECTOR / size:.3g} times over: {sectors * SECTOR:,} bytes where the array has {size:,}",
+        f"{at} {sectors * SECTOR / size:.3g} times over: {sectors * SECTOR:,} bytes, where the array has "
+        f"{size:,}",
         "Keep what comes next in a variable, which is a register, and go to memory once.",
     )
 
@@ -111,9 +120,9 @@ def no_conflicts(found: Analysis) -> None:
     if line is None or worst is None or worst.cost == worst.ideal:
         return
     raise WrongError(
-        f"line {line.line}, {line.text}: shared memory takes {_number(worst.cost / worst.requests)} wavefronts "
-        f"a request where {_number(worst.ideal / worst.requests)} would do{_apart(worst)}, in the same banks",
-        "A bank is the place's number of a word, modulo 32. How long would a row of the tile have to be, so that "
+        f"{_at(line)}: shared memory takes {_number(worst.cost / worst.requests)} wavefronts a request "
+        f"where {_number(worst.ideal / worst.requests)} would do{_apart(worst)}, in the same banks",
+        "The bank of a word is its number modulo 32. How long would a row of the tile have to be, so that "
         "going down a column meets another bank at every step?",
     )
 
@@ -125,7 +134,7 @@ def no_divergence(found: Analysis) -> None:
         return
     worst = max(parted, key=lambda line: line.divergent_branches)
     raise WrongError(
-        f"line {worst.line}, {worst.text}: lanes part at {worst.divergent_branches} of {worst.branches} branches; "
-        f"over the whole kernel {_number(found.totals.active_threads)} of {WARP} lanes are at work",
+        f"{_at(worst)}: lanes part at {worst.divergent_branches} of {worst.branches} branches; over the "
+        f"whole kernel {_number(found.totals.active_threads)} of {WARP} lanes are at work",
         "Two sides that each store cannot be joined. Have both values first, choose one, and store once.",
     )

@@ -12,7 +12,9 @@ from tinytorch.course.subject import Subject, WrongError
 _BOUND = 1e-4
 _PARTS = ("Sequential", "cache_friendly_matmul", "vectorized_relu")
 #: What computes a product in the place of the learner's kernel.
-_PRODUCTS = frozenset((PRODUCT, "dot", "matmul", "einsum", "inner", "tensordot", "vdot", "linear", "Dense"))
+_PRODUCTS = frozenset(
+    (PRODUCT, "dot", "matmul", "einsum", "inner", "tensordot", "vdot", "linear", "Dense", "conv2d")
+)
 
 
 @exercise(step=8, points=3)
@@ -35,11 +37,14 @@ def network_scores(learner: Subject, rng: np.random.Generator) -> None:
     right = float(np.mean(scores.argmax(axis=1) == labels[some]))
     if right < 0.8:
         raise WrongError(f"it reads {right:.0%} of the digits")
-    drawn = {
-        name: (rng.standard_normal(value.shape) / np.sqrt(max(1, value[..., 0].size))).astype(np.float32)
-        for name, value in trained.items()
-    }
+    drawn = {name: _drawn(value, rng) for name, value in trained.items()}
     _same(learner, "a network of other weights", rng.random((7, 1, 8, 8), np.float32), drawn)
+
+
+def _drawn(like: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return other weights of the same shape, that keep numbers near 1."""
+    each = max(1, like[..., 0].size)
+    return np.asarray(rng.standard_normal(like.shape) / np.sqrt(each), np.float32)
 
 
 def _same(learner: Subject, what: str, images: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:

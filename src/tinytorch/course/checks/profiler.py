@@ -1,7 +1,6 @@
 """Step 7: the roofline; GPU kernels by what their lanes ask of the memory; several GPUs."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ def roofline(learner: Subject, rng: np.random.Generator) -> None:
         moved = float(rng.integers(10**6, 10**9))
         operations = intensity * moved
         found = learner.call("roofline", operations, moved, peak, bandwidth)
-        asked = f"for {operations:.3g} operations and {moved:.3g} bytes under {peak:.3g} and {bandwidth:.3g} a second"
+        asked = f"{operations:.3g} operations, {moved:.3g} bytes, {peak:.3g} and {bandwidth:.3g} a second"
         rate, by = _pair(found, asked)
         under = bandwidth * intensity
         _formula(
@@ -79,7 +78,7 @@ def _formula(asked: str, found: float, expected: float, *mistakes: tuple[float, 
 @exercise(step=7, points=2)
 def scale_rows(learner: Subject, rng: np.random.Generator) -> None:
     """A coalesced kernel over two dimensions."""
-    x, _ = _matrix(rng)
+    x = _matrix(rng, int(rng.choice((19, 27, 37, 45))))
     factors = rng.standard_normal(len(x)).astype(np.float32)
     found = lanes.run(learner, "scale_rows", _grid(x, (32, 8)), (32, 8), x, factors, np.zeros_like(x))
     comparing.equal(
@@ -110,7 +109,7 @@ def branch_free(learner: Subject, rng: np.random.Generator) -> None:
 @exercise(step=7, points=4)
 def transpose(learner: Subject, rng: np.random.Generator) -> None:
     """A transpose through a tile of shared memory."""
-    for x in (rng.standard_normal((64, 96)).astype(np.float32), _matrix(rng)[0]):
+    for x in (rng.standard_normal((64, 96)).astype(np.float32), _matrix(rng, _side(rng))):
         y = np.zeros(x.shape[::-1], np.float32)
         found = lanes.run(learner, "transpose", _grid(x, (32, 32)), (32, 32), x, y)
         edges = "" if x.shape == (64, 96) else ", which 32 does not divide"
@@ -118,8 +117,8 @@ def transpose(learner: Subject, rng: np.random.Generator) -> None:
             f"y after transpose(x, y) of {x.shape[0]} x {x.shape[1]}{edges}",
             lanes.result(found, 1),
             np.ascontiguousarray(x.T),
-            "Which element of x does this thread bring, and which of y does it write? At an edge the two have "
-            "bounds of their own.",
+            "Which element of x does this thread bring, and which of y does it write? At an edge the two "
+            "have bounds of their own.",
         )
         lanes.once(found, 0, "load")
         lanes.once(found, 1, "store")
@@ -129,8 +128,8 @@ def transpose(learner: Subject, rng: np.random.Generator) -> None:
 @exercise(step=7, points=2)
 def bias_relu(learner: Subject, rng: np.random.Generator) -> None:
     """Bias and ReLU in one pass."""
-    x, _ = _matrix(rng)
-    bias = rng.standard_normal(x.shape[1]).astype(np.float32)
+    x = _matrix(rng, int(rng.choice((19, 27, 37, 45))))
+    bias = rng.standard_normal((x.shape[1],), np.float32)
     x[1, 2] = np.nan
     found = lanes.run(learner, "bias_relu", _grid(x, (32, 8)), (32, 8), x, bias, np.zeros_like(x))
     comparing.equal(
@@ -152,10 +151,14 @@ def bias_relu(learner: Subject, rng: np.random.Generator) -> None:
         )
 
 
-def _matrix(rng: np.random.Generator) -> tuple[np.ndarray, Sequence[int]]:
-    """Return a matrix whose sides are whole sectors and no multiple of a block's."""
-    sides = [8 * int(rng.choice((3, 5, 6, 7, 9))) for _ in range(2)]
-    return rng.standard_normal(sides).astype(np.float32), sides
+def _side(rng: np.random.Generator) -> int:
+    """Return a length in whole sectors that no block's is a divisor of."""
+    return 8 * int(rng.choice((3, 5, 6, 7, 9)))
+
+
+def _matrix(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Return a matrix whose rows are whole sectors, and reach beyond a block."""
+    return rng.standard_normal((rows, _side(rng)), np.float32)
 
 
 def _grid(x: np.ndarray, block: tuple[int, int]) -> tuple[int, int]:
