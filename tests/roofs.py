@@ -1,9 +1,12 @@
-"""Limits of a machine that is not there, in round numbers."""
+"""Limits of a machine that is not there, in round numbers, and what a profile measures on it."""
 
 from dataclasses import replace
 
+from tinytorch.measure.beside import Beside
+from tinytorch.measure.counting import Interpreter
 from tinytorch.measure.latency import Latency
 from tinytorch.measure.limits import Limits
+from tinytorch.measure.measurement import Measurement
 from tinytorch.measure.probe import Reading
 
 GIGA = 1e9
@@ -43,3 +46,33 @@ def made(**changes):
         quick=False,
     )  # fmt: skip
     return replace(found, **changes)
+
+
+class RoofsThere:
+    """Roofs beside a call, as `RoofsBeside` gives them: 100 GFLOP/s and 10 GB/s of each thread."""
+
+    def __init__(self, dtype, threads, cost, working_set):
+        self._threads = threads
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def sample(self, *_):
+        pass
+
+    def reading(self):
+        return Beside(exact(100 * GIGA * self._threads), exact(10 * GIGA * self._threads))
+
+
+def measured_there(monkeypatch, seconds, share=0.0):
+    """Let a profile find that a call takes so long on one CPU, this share of it in the interpreter."""
+    module = "tinytorch.profiler.profile"
+    monkeypatch.setattr(f"{module}.RoofsBeside", RoofsThere)
+    monkeypatch.setattr(f"{module}.benchmark", lambda *_, **__: Measurement("", (seconds,) * 9, 1))
+    monkeypatch.setattr(f"{module}._busy", lambda *_: 1.0)
+    found = Interpreter(10_000, True, share * seconds, share)
+    monkeypatch.setattr(f"{module}.interpreter", lambda *_, **__: found)
+    monkeypatch.setattr("tinytorch.measure.counting.source_counter._SECONDS", 300.0)  # and does not hurry

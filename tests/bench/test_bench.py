@@ -47,8 +47,8 @@ def test_ladders():
     assert matmul.steps[1].against_numpy == 1
     for step in matmul.steps:
         assert step.rate == pytest.approx(matmul.cost.operations / step.measurement.median)
-        assert step.place.roof("compute").rate > GIGA  # measured beside it, not the 200 that limits say
-        assert step.place.roof("compute").rate != 200 * GIGA
+        # Measured beside it, not the 200 that limits say.
+        assert 0 < step.place.roof("compute").rate != 200 * GIGA
     assert linear.as_dict()["rungs"][0]["samples_s"]
     in_int8 = next(step for step in linear.steps if step.rung.name == "int8, packed weights")
     assert in_int8.dtype == np.int8

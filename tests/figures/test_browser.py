@@ -16,6 +16,7 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on the PATH")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 MARKS = ".answers_marks > *"
+HANGS = 60  # seconds that nothing takes, on a busy machine either
 
 
 class Browser:
@@ -31,7 +32,7 @@ class Browser:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
-        self.driver.set_script_timeout(20)
+        self.driver.set_script_timeout(HANGS)
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
@@ -40,7 +41,9 @@ class Browser:
         """Wait until a condition in JavaScript holds."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.driver, 20, poll_frequency=0.05).until(lambda _: self.run(f"return {condition}"))
+        WebDriverWait(self.driver, HANGS, poll_frequency=0.05).until(
+            lambda _: self.run(f"return {condition}")
+        )
 
     def open(self, path, width=1200, dark=False):
         self.screen(width)

@@ -1,13 +1,14 @@
 """Probes: that they do the work they are credited with, on every instruction set that this CPU has."""
 
 import gc
+import threading
 
 import numpy as np
 import pytest
 
 from tinytorch.measure import probe
-from tinytorch.measure.bandwidth import bandwidths, level_bytes, mixed, pass_probes
-from tinytorch.measure.latency import Latency, cache_ends, chase_probe, cycle_probe, merged, sizes
+from tinytorch.measure.bandwidth import bandwidths, best_variants, level_bytes, mixed, pass_probes
+from tinytorch.measure.latency import Latency, cache_ends, chase_probe, cycle_probe, latency, merged, sizes
 from tinytorch.measure.peaks import DTYPES, compute_dtype, peak_probe, unit
 from tinytorch.measure.probe import Crew, Probe, Reading, reading, readings
 from tinytorch.simd import build, tiles
@@ -142,22 +143,35 @@ def test_readings():
     assert not Reading.of([1.0, 2.0, 3.0]).stable
 
 
+class OwnClock(threading.local):
+    """A clock for each thread that nothing moves but its own work."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def work(self, seconds):
+        self.now += seconds
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_crew_adds_up_what_its_threads_do(monkeypatch, threads):
-    made = []
+    made, clock = [], OwnClock()
+    monkeypatch.setattr(probe, "time", clock)
 
     def make():
         made.append(1)
         return {
-            "slow": Probe(lambda turns: probe.time.sleep(1e-3 * turns), 1.0),
-            "fast": Probe(lambda turns: probe.time.sleep(1e-4 * turns), 1.0),
+            "slow": Probe(lambda turns: clock.work(1e-3 * turns), 1.0),
+            "fast": Probe(lambda turns: clock.work(1e-4 * turns), 1.0),
         }
 
     with Crew(make, threads) as crew:
         assert crew.names == ["slow", "fast"]
-        rate = crew.sample("slow")
-        assert 0 < rate <= threads * 1000
-        assert crew.sample("fast") > rate
+        for _ in range(3):
+            assert crew.sample("slow") == pytest.approx(threads * 1e3)
+            assert crew.sample("fast") == pytest.approx(threads * 1e4)
     assert len(made) == threads
 
 
@@ -195,7 +209,10 @@ def test_mixes_lie_between_the_passes():
 def test_bandwidths_take_the_better_variant():
     found = bandwidths(16 << 10, 1, 3)
     assert list(found) == list(ARRAYS)
-    assert all(rate.value > 1e8 for rate in found.values())
+    assert all(rate.value > 1e6 for rate in found.values())
+    rates = {"read": 5.0, "write": 1.0, "write_stream": 2.0, "copy": 4.0, "copy_stream": 3.0}
+    better = best_variants({name: Reading.of([rate]) for name, rate in rates.items()})
+    assert {name: one.value for name, one in better.items()} == {"read": 5.0, "copy": 4.0, "write": 2.0}
     assert sum(ARRAYS["triad"]) == 3
     assert pass_probes(3 << 20)["triad"].work == pytest.approx(3 << 20, rel=1e-2)
 
@@ -211,10 +228,18 @@ def test_dtypes_without_a_peak_of_their_own():
 
 def test_every_peak_is_measured_on_two_threads():
     for name, rate in readings(lambda: {str(d): peak_probe(d) for d in DTYPES}, 2, samples=2).items():
-        assert rate.value > 1e8, name
+        assert rate.value > 1e6, name
 
 
 # Latency
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_point_of_the_curve(threads):
+    point = latency(8 << 10, threads)
+    assert point.bytes == 8 << 10
+    assert 0 < point.seconds < 1e-3
+    assert point.cycles > 0
 
 
 def curve(ends, times, noise=0.0, shoulder=0.0):

@@ -1,28 +1,58 @@
 """Timing: what is compared, in which order, on what inputs, and what is refused."""
 
 import contextlib
-import time
 
 import numpy as np
 import pytest
 
-from tinytorch.measure import WrongResultError, benchmark, compare
+from tinytorch.measure import WrongResultError, benchmark, clocks, compare, timing
 from tinytorch.measure.timing import unchecked
 
 
-def test_functions_take_turns():
-    order = []
-    compare({"a": lambda: None, "b": lambda: None}, rounds=6, on_sample=order.append)
+class MadeClock:
+    """A clock that moves by what functions say that they take, whatever the machine does."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def takes(self, seconds, function=lambda *_, **__: None):
+        def timed(*args, **kwargs):
+            self.now += seconds
+            return function(*args, **kwargs)
+
+        return timed
+
+    def perf_counter(self):
+        return self.now
+
+    def process_time(self):
+        return 0.0
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = MadeClock()
+    for module in (timing, clocks):
+        monkeypatch.setattr(module, "time", made)
+    return made
+
+
+def test_functions_take_turns(clock):
+    order, brief = [], clock.takes(1e-5)
+    compare({"a": brief, "b": brief}, rounds=6, on_sample=order.append)
     assert [set(order[i : i + 2]) for i in range(0, 12, 2)] == [{"a", "b"}] * 6
     assert order[::2] != ["a"] * 6  # in random order within a round
 
 
-def test_a_slow_function_gets_few_samples():
-    measured = compare({"slow": lambda: time.sleep(0.02), "fast": lambda: None}, seconds=0.05, rounds=10)
-    assert len(measured["slow"].samples) == 3
-    assert len(measured["fast"].samples) == 10
-    assert measured["slow"].minimum >= 0.02
-    assert measured["fast"].calls > 100
+def test_a_slow_function_gets_few_samples(clock):
+    measured = compare({"slow": clock.takes(0.02), "fast": clock.takes(1e-5)}, seconds=0.06, rounds=10)
+    assert measured["slow"].samples == pytest.approx([0.02] * 3)
+    assert measured["fast"].samples == pytest.approx([1e-5] * 10)
+    assert measured["slow"].calls == 1
+    assert measured["fast"].calls in (400, 401)  # of 4 ms, rounded up
 
 
 def test_a_wrong_result_is_not_timed():
@@ -64,7 +94,7 @@ def test_same_inputs_are_the_same_objects():
     assert seen == {id(x)}
 
 
-def test_fresh_inputs_are_copies_at_each_call():
+def test_fresh_inputs_are_copies_at_each_call(clock):
     x = np.zeros(4)
 
     def once(x, y):
@@ -73,17 +103,19 @@ def test_fresh_inputs_are_copies_at_each_call():
         y.append(1)
         return len(y)
 
+    once = clock.takes(1e-5, once)
     measured = benchmark(once, x, kwargs={"y": []}, inputs="fresh", seconds=0.001, rounds=3)
     assert x[0] == 0
     assert measured.calls > 1
 
 
-def test_rotated_inputs_are_more_than_a_cache_holds(monkeypatch):
+def test_rotated_inputs_are_more_than_a_cache_holds(monkeypatch, clock):
     from tinytorch.measure import inputs
 
     monkeypatch.setattr(inputs, "beyond_cache", lambda: 10 * 800)
     seen = []
-    benchmark(lambda x: seen.append(id(x)), np.zeros(100), inputs="rotated", seconds=0.001, rounds=3)
+    note = clock.takes(1e-5, lambda x: seen.append(id(x)))
+    benchmark(note, np.zeros(100), inputs="rotated", seconds=0.001, rounds=3)
     assert len(set(seen)) == 10
     assert seen[:10] == seen[10:20]
 

@@ -50,6 +50,7 @@ def raises(x):
 
 
 def hangs(x):
+    print("it hangs", file=sys.stderr, flush=True)
     time.sleep(1000)
 
 

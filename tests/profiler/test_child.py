@@ -1,8 +1,11 @@
 """`tito profile`: in a process of its own, and one clear line for whatever goes wrong there."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -10,6 +13,7 @@ from tests.roofs import made
 from tinytorch.cli import main
 from tinytorch.machine.info import describe, fingerprint
 from tinytorch.measure.limits import keep
+from tinytorch.profiler import child
 from tinytorch.runtime.threads import get_num_threads
 
 HERE = "tests.profiler.subjects"
@@ -18,8 +22,6 @@ HERE = "tests.profiler.subjects"
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch, tmp_path):
     """What the child finds in the cache folder, so that it measures nothing of the machine."""
-    import os
-
     kernels = os.environ.get("TINYTORCH_CACHE_DIR")
     folder = tmp_path / "cache"
     monkeypatch.setenv("TINYTORCH_CACHE_DIR", str(folder))
@@ -57,6 +59,7 @@ def test_page_and_figures(capsys, tmp_path):
     figures = tmp_path / "figures"
     figures.mkdir()
     options = ["--html", str(page), "--figures", str(figures), "--format", "png", "--seconds", "0.05"]
+    options += ["--timeout", "300"]
     assert main(["profile", f"{HERE}:product", "--inputs", f"{HERE}:squares", *options]) == 0
     text = page.read_text()
     assert "Roofline" in text
@@ -79,10 +82,8 @@ def test_a_stated_cost(capsys):
         (["raises", "3"], f"{HERE}:raises raised KeyError: 'no such\\nthing' (subjects.py:"),
         (["raises_mutely", "3"], f"{HERE}:raises_mutely raised MuteError: (its text raised RuntimeError)"),
         (["raises_in_colour", "3"], "raised ValueError: ?[31mred?[0m [red]words[/]"),
-        (["leaves_a_child_and_dies", "3", "--timeout", "4"], "ended the process with status 4"),
         (["exits", "3"], f"{HERE}:exits ended the process with status 3"),
         (["dies", "3"], "the function ended the process with status 5 (calling"),
-        (["hangs", "3", "--timeout", "3"], "it took more than 3 s (calling"),
         (["product", "2x3", "4x5"], "raised ValueError: matmul"),
         (["product", "2x3", "7y"], "'7y' is no array"),
         (["nothing", "3"], "has no 'nothing'"),
@@ -97,6 +98,10 @@ def test_a_stated_cost(capsys):
     ],
 )
 def test_one_clear_line(arguments, said, capsys):
+    is_told(said, arguments, capsys)
+
+
+def is_told(said, arguments, capsys):
     name, *rest = arguments
     assert main(["profile", f"{HERE}:{name}", *rest]) == 1
     out, err = told(capsys)
@@ -104,6 +109,42 @@ def test_one_clear_line(arguments, said, capsys):
     assert err.startswith("tito profile: ")
     assert err.count("\n") == 1
     assert "Traceback" not in out + err
+
+
+def test_it_hangs(capsys, monkeypatch):
+    """Time is up once the function was called, however long that takes here."""
+    called, listen, kill = threading.Event(), child._listen, child._kill
+
+    def listened(process, request, timeout, late, tell):
+        def heard(text):
+            tell(text)
+            if text.startswith("calling"):
+                called.set()
+
+        return listen(process, request, timeout, late, heard)
+
+    def killed(process):
+        called.wait(120)
+        kill(process)
+
+    monkeypatch.setattr(child, "_listen", listened)
+    monkeypatch.setattr(child, "_kill", killed)
+    is_told("it took more than 0.1 s (calling", ["hangs", "3", "--timeout", "0.1"], capsys)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="it forks")
+def test_it_dies_before_what_it_started(capsys, monkeypatch):
+    """Time is up once it has died by itself, while its own child holds the line."""
+    kill = child._kill
+
+    def killed(process):
+        with contextlib.suppress(ChildProcessError):  # its status was taken already
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        kill(process)
+
+    monkeypatch.setattr(child, "_kill", killed)
+    dies = ["leaves_a_child_and_dies", "3", "--timeout", "0.1"]
+    is_told("ended the process with status 4", dies, capsys)
 
 
 @pytest.mark.parametrize(
@@ -119,24 +160,19 @@ def test_options_that_cannot_be(option, capsys):
 def test_interrupted(tmp_path):
     """The child goes with its parent."""
     import signal
-    import time
 
     import psutil
 
     parent = subprocess.Popen(
-        [sys.executable, "-m", "tinytorch", "profile", f"{HERE}:hangs", "3"],
+        [sys.executable, "-m", "tinytorch", "profile", f"{HERE}:hangs", "3", "--timeout", "120"],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    until = time.monotonic() + 60
-    children = []
-    while not children and time.monotonic() < until:
-        time.sleep(0.05)
-        children = psutil.Process(parent.pid).children()
-    time.sleep(1)
+    assert any("it hangs" in line for line in parent.stderr)
+    children = psutil.Process(parent.pid).children()
     parent.send_signal(signal.SIGINT)
-    assert "interrupted" in parent.communicate(timeout=30)[1]
+    assert "interrupted" in parent.communicate(timeout=120)[1]
     assert parent.returncode == 130
-    gone, alive = psutil.wait_procs(children, timeout=10)
+    gone, alive = psutil.wait_procs(children, timeout=60)
     assert children
     assert not alive
     assert len(gone) == len(children)

@@ -67,7 +67,10 @@ def test_performance_on_the_cpu(profiler):
     found = profiler.analyze_cuda_kernel_performance(ops.matmul, (a, a), iterations=5)
     assert set(found) >= PERFORMANCE
     assert found["device"] == "cpu"
-    assert 0 < found["compute_utilization"] < 1.5
+    roofs = {roof["name"]: roof["rate"] for roof in found["profile"]["place"]["roofs"]}
+    assert found["compute_utilization"] == pytest.approx(
+        2 * 256**3 / (found["median_execution_time_us"] * 1e-6) / roofs["compute"]
+    )
     assert found["memory_bandwidth_gb_s"] == pytest.approx(
         3 * a.nbytes / found["median_execution_time_us"] / 1e3, rel=1e-6
     )

@@ -170,10 +170,10 @@ def test_hostile_ptx_takes_no_more_time_than_other(tmp_path):
         "/*" * 250_000,
         head + ".param .u64 x " * 40_000 + ")",
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     for text in (*bad, head + 500_000 * "a" + "!)", head + ".param .3u32 x)", head + ".param .a8 x)"):
         (tmp_path / "bad.ptx").write_text(text)
         with pytest.raises(InputError) as caught:
             load(f"{tmp_path}/bad.ptx", 1, (5,), block=32)
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
-    assert time.perf_counter() - begun < 30
+    assert time.process_time() - begun < 30

@@ -15,6 +15,12 @@ WEIGHTS = np.array([0.25, 0.5, 0.25])
 HALF = 0.5
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """Let no source be given up because others have the CPU."""
+    monkeypatch.setattr(source_counter, "_SECONDS", 300.0)
+
+
 def aligned(shape, dtype=np.float64):
     """Return ones that begin at a cache line."""
     dtype = np.dtype(dtype)
