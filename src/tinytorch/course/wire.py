@@ -6,7 +6,7 @@ Nothing is pickled. Whatever the other end writes, plain values come out of it o
 import json
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ml_dtypes
@@ -88,51 +88,71 @@ def _tagged(value: Any, arrays: list[np.ndarray], depth: int) -> Any:
     """Return a value as JSON can hold it; arrays go to the list."""
     if depth > MOST_DEPTH:
         raise TooLargeError(f"more than {MOST_DEPTH} lists in each other")
-    if value is None or isinstance(value, bool | float | str):
-        return value
-    if isinstance(value, int):
-        return value if value.bit_length() <= _MOST_BITS else {"other": "very large int"}
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-        if array.dtype.name not in _DTYPES:
-            return {"other": f"array of {array.dtype}"}
-        arrays.append(array.astype(array.dtype.newbyteorder("="), copy=False))
-        return {"array" if isinstance(value, np.ndarray) else "number": len(arrays) - 1}
-    if isinstance(value, list):
-        return [_tagged(part, arrays, depth + 1) for part in value]
-    if isinstance(value, tuple):
-        return {"tuple": [_tagged(part, arrays, depth + 1) for part in value]}
-    if isinstance(value, dict):
-        return {"dict": {str(key): _tagged(part, arrays, depth + 1) for key, part in value.items()}}
-    if isinstance(value, Probe):
-        return {"probe": value.name, "made_with": _tagged(value.made_with, arrays, depth + 1)}
-    if isinstance(value, Mine):
-        return {"mine": value.name}
-    return {"other": value.type_name if isinstance(value, Other) else type(value).__name__}
+
+    def within(parts: Iterable[Any]) -> list[Any]:
+        return [_tagged(part, arrays, depth + 1) for part in parts]
+
+    tagged: Any
+    match value:
+        case None | bool() | float() | str():
+            tagged = value
+        case int():
+            tagged = value if value.bit_length() <= _MOST_BITS else {"other": "very large int"}
+        case np.ndarray() | np.generic():
+            tagged = _tagged_array(value, arrays)
+        case list():
+            tagged = within(value)
+        case tuple():
+            tagged = {"tuple": within(value)}
+        case dict():
+            tagged = {"dict": dict(zip(map(str, value), within(value.values()), strict=True))}
+        case Probe():
+            tagged = {"probe": value.name, "made_with": _tagged(value.made_with, arrays, depth + 1)}
+        case Mine():
+            tagged = {"mine": value.name}
+        case _:
+            tagged = {"other": value.type_name if isinstance(value, Other) else type(value).__name__}
+    return tagged
+
+
+def _tagged_array(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
+    array = np.asarray(value)
+    if array.dtype.name not in _DTYPES:
+        return {"other": f"array of {array.dtype}"}
+    arrays.append(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return {"array" if isinstance(value, np.ndarray) else "number": len(arrays) - 1}
 
 
 def _value(tagged: Any, arrays: list[np.ndarray], depth: int) -> Any:
     if depth > MOST_DEPTH:
         raise MalformedError("too deep")
-    if isinstance(tagged, list):
-        return [_value(part, arrays, depth + 1) for part in tagged]
-    if not isinstance(tagged, dict):
-        return tagged
-    kind, content = next(iter(tagged.items()))
-    match kind, content:
-        case (("array" | "number"), int()) if 0 <= content < len(arrays):
-            return arrays[content] if kind == "array" else arrays[content][()]
-        case "tuple", list():
-            return tuple(_value(part, arrays, depth + 1) for part in content)
-        case "dict", dict():
-            return {key: _value(part, arrays, depth + 1) for key, part in content.items()}
-        case "probe", str():
-            return Probe(content, _value(tagged["made_with"], arrays, depth + 1))
-        case "mine", str():
-            return Mine(content)
-        case "other", str():
-            return Other(content)
-    raise MalformedError(f"{kind!r} is no kind of value")
+
+    def within(parts: Iterable[Any]) -> list[Any]:
+        return [_value(part, arrays, depth + 1) for part in parts]
+
+    value: Any
+    match tagged:
+        case list():
+            value = within(tagged)
+        case {"array": int() as number} if 0 <= number < len(arrays):
+            value = arrays[number]
+        case {"number": int() as number} if 0 <= number < len(arrays):
+            value = arrays[number][()]
+        case {"tuple": list() as parts}:
+            value = tuple(within(parts))
+        case {"dict": dict() as parts}:
+            value = dict(zip(parts, within(parts.values()), strict=True))
+        case {"probe": str() as name, "made_with": made_with}:
+            value = Probe(name, _value(made_with, arrays, depth + 1))
+        case {"mine": str() as name}:
+            value = Mine(name)
+        case {"other": str() as name}:
+            value = Other(name)
+        case dict():
+            raise MalformedError("no kind of value")
+        case _:
+            value = tagged
+    return value
 
 
 def _layout(array: np.ndarray) -> str:

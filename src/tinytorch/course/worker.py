@@ -1,0 +1,62 @@
+"""The process in which a submission's code runs: it confines itself, loads the cells, does as it is asked.
+
+Run as `python -I -m tinytorch.course.worker PLAN`. Until it is confined it imports little: a thread that is
+there before stays free, and NumPy starts some. What it answers is judged by the process that asks.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Be that process until the channel is closed."""
+    asked, answers = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    plan = json.loads(sys.argv[1])
+    layers: list[str] = []
+    if plan["confined"]:
+        from tinytorch.course import confinement
+
+        layers = confinement.confine(plan)
+    _serve(asked, answers, Path(plan["folder"]), layers)
+
+
+def _serve(asked: int, answers: int, folder: Path, layers: list[str]) -> None:
+    from tinytorch.course import wire
+    from tinytorch.course.submission import Submission
+
+    requests = os.fdopen(asked, "rb")
+
+    def read(count: int) -> bytes:
+        content = requests.read(count)
+        if len(content) < count:
+            raise EOFError
+        return content
+
+    def write(message: dict[str, Any]) -> None:
+        content = memoryview(wire.packed(message))
+        while content:
+            content = content[os.write(answers, content) :]
+
+    submission = Submission(folder)
+    write({"number": 0, "value": layers})
+    while True:
+        try:
+            request = wire.unpacked(read)
+        except EOFError:
+            os._exit(0)  # threads that the code has left behind do not keep it
+        number = request.pop("number")
+        try:
+            write({"number": number, **submission.answer(**request)})
+        except wire.TooLargeError as error:
+            write({"number": number, "error": "wrong", "message": f"its result is too large: {error}"})
+
+
+if __name__ == "__main__":
+    main()
