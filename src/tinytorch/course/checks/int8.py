@@ -80,18 +80,26 @@ def quantized_matmul(learner: Subject, rng: np.random.Generator) -> None:
     _product(learner, "of integers", a, b, 1.0, 1.0, _SUMS)
     found = learner.call(name, a, b)
     comparing.equal(f"{name}(A, B) without scales", found, a @ b, "Both scales are 1 unless given.")
-    scales = [float(scale) for scale in rng.permutation([0.25, 0.0625, 8.0])[:2]]
-    a, b = (codes * np.float32(scale) for codes, scale in zip((a, b), scales, strict=True))
-    _product(learner, f"with scales {scales[0]:g} and {scales[1]:g}", a, b, *scales, _RESCALE)
-    a = ((rng.integers(-120, 120, a.shape) + rng.uniform(-0.45, 0.45, a.shape)) * scales[0]).astype(
-        np.float32
-    )
-    _product(learner, "of values between the codes", a, b, *scales, "Quantize both by your `quantize`.")
-    a[0, 0], b[-1, -1], b[0, 0] = 500 * scales[0], -1000 * scales[1], 1e12
+    scale_a, scale_b, _ = rng.permutation([0.25, 0.0625, 8.0]).tolist()
+    a, b = a * np.float32(scale_a), b * np.float32(scale_b)
+    _product(learner, f"with scales {scale_a:g} and {scale_b:g}", a, b, scale_a, scale_b, _RESCALE)
+    a = ((rng.integers(-120, 120, a.shape) + rng.uniform(-0.45, 0.45, a.shape)) * scale_a).astype(np.float32)
     _product(
-        learner, "of values beyond all codes", a, b, *scales, "Quantize both by your `quantize`: saturate."
+        learner, "of values between the codes", a, b, scale_a, scale_b, "Quantize both by your `quantize`."
     )
-    _product(learner, "of transposed A and B", a.T.copy().T, b.T.copy().T, *scales, "Any layout will do.")
+    a[0, 0], b[-1, -1], b[0, 0] = 500 * scale_a, -1000 * scale_b, 1e12
+    _product(
+        learner,
+        "of values beyond all codes",
+        a,
+        b,
+        scale_a,
+        scale_b,
+        "Quantize both by your `quantize`: saturate.",
+    )
+    _product(
+        learner, "of transposed A and B", a.T.copy().T, b.T.copy().T, scale_a, scale_b, "Any layout will do."
+    )
     _long_sums(learner, rng)
     _bad(learner, name, rng.standard_normal((4, 3)).astype(np.float32), np.ones((3, 2), np.float32))
     _refused(
