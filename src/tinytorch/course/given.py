@@ -128,24 +128,24 @@ def _of_notebook(text: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _of_script(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the same of a script in the percent format."""
-    kind, lines = "code", list[str]()
-    for line in [*text.splitlines(), "# %%"]:
+    """Yield the same of a script in the percent format; comments before the first cell are jupytext's."""
+    kind, lines, is_first = "code", list[str](), True
+    for line in [*text.replace("\r\n", "\n").split("\n"), "# %%"]:
         if not (header := _HEADER.fullmatch(line.rstrip())):
             lines.append(line)
             continue
         while lines and not lines[-1].strip():
             lines.pop()
-        if lines:
+        if not is_first or any(line and not line.startswith("#") for line in lines):
             yield kind, "\n".join(lines)
-        lines = []
+        lines, is_first = [], False
         rest = header["rest"]
         kind = "markdown" if "[markdown]" in rest or "[md]" in rest else "raw" if "[raw]" in rest else "code"
 
 
 def _directives(source: str) -> Iterator[tuple[str, str]]:
     """Yield name and value of the directives that a cell begins with; a magic may stand before them."""
-    for line in source.splitlines():
+    for line in source.split("\n"):
         if found := _DIRECTIVE.match(line.strip()):
             yield found["name"], found["value"]
         elif line.strip() and not line.startswith("%%"):
@@ -155,7 +155,7 @@ def _directives(source: str) -> Iterator[tuple[str, str]]:
 def _without_magics(source: str) -> str:
     if _parses(source):  # so a line that begins with % goes on with an expression, or stands in a string
         return source
-    return "\n".join(map(_without_magic, source.splitlines()))
+    return "\n".join(map(_without_magic, source.split("\n")))
 
 
 def _without_magic(line: str) -> str:
