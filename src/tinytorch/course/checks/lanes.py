@@ -48,7 +48,8 @@ def _told(one: Found, found: Analysis) -> str:
 
 def _at(line: LineFigures) -> str:
     """Tell a line by its number, and its text where that is at hand."""
-    return f"line {line.line}, {line.text}" if line.text else f"line {line.line}"
+    text = line.text.rstrip(":")
+    return f"line {line.line}, {text}" if text else f"line {line.line}"
 
 
 def result(found: Analysis, place: int) -> np.ndarray:
@@ -56,10 +57,13 @@ def result(found: Analysis, place: int) -> np.ndarray:
     return tuple(found.arrays.values())[place]
 
 
-def once(found: Analysis, place: int, kind: Literal["load", "store"]) -> None:
+_NEIGHBOURS = "Neighbouring lanes differ in threadIdx.x: which index of the array should it move along?"
+
+
+def once(found: Analysis, place: int, kind: Literal["load", "store"], hint: str = _NEIGHBOURS) -> None:
     """Require that whole sectors of an array are read, or written, and each of them once.
 
-    The array's rows are to be whole sectors, so that a coalesced kernel can.
+    The array's rows are to be whole sectors, so that a coalesced kernel can; `hint` is for one that does not.
     """
     name = tuple(found.arrays)[place]
     kinds = ("load",) if kind == "load" else ("store", "atomic")
@@ -87,7 +91,7 @@ def once(found: Analysis, place: int, kind: Literal["load", "store"]) -> None:
         raise WrongError(
             f"{at} with {_number(worst.sectors / worst.requests)} sectors a request where "
             f"{_number(worst.ideal_sectors / worst.requests)} would do{_apart(worst)}",
-            "Neighbouring lanes differ in threadIdx.x: which index of the array should it move along?",
+            hint,
         )
     raise WrongError(
         f"{at} {sectors * SECTOR / size:.3g} times over: {sectors * SECTOR:,} bytes, where the array has "

@@ -7,7 +7,7 @@ import numpy as np
 
 from tinytorch.course.checks import comparing, lanes
 from tinytorch.course.exercises import exercise
-from tinytorch.course.subject import Subject, WrongError
+from tinytorch.course.subject import RaisedError, Subject, WrongError
 
 #: How far a number may be from the formula's: its operations can be done in any order.
 _CLOSE = 1e-9
@@ -21,12 +21,11 @@ def roofline(learner: Subject, rng: np.random.Generator) -> None:
     for intensity in (ridge * rng.uniform(0.01, 0.5), ridge * rng.uniform(2, 100)):
         moved = float(rng.integers(10**6, 10**9))
         operations = intensity * moved
-        found = learner.call("roofline", operations, moved, peak, bandwidth)
-        asked = f"{operations:.3g} operations, {moved:.3g} bytes, {peak:.3g} and {bandwidth:.3g} a second"
-        rate, by = _pair(found, asked)
+        asked = f"roofline({operations:.3g}, {moved:.3g}, {peak:.3g}, {bandwidth:.3g})"
+        rate, by = _pair(learner.call("roofline", operations, moved, peak, bandwidth), asked)
         under = bandwidth * intensity
         _formula(
-            asked,
+            f"{asked}, the rate",
             rate,
             min(peak, under),
             (max(peak, under), "Both roofs hold: the lower of the two is what can be reached."),
@@ -42,28 +41,29 @@ def roofline(learner: Subject, rng: np.random.Generator) -> None:
         right = "compute" if under > peak else "memory"
         if by != right:
             raise WrongError(
-                f"{asked}: bound by {by!r}, should be {right!r}",
+                f"{asked} is held by {by!r}, should be {right!r}",
                 "Name the roof that is lower at this intensity; the names are 'compute' and 'memory'.",
             )
-    asked = "for a kernel that moves no bytes"
-    found = learner.call("roofline", 1e9, 0.0, peak, bandwidth)
-    rate, by = _pair(found, asked)
-    _formula(asked, rate, peak)
+    asked = f"roofline(1e9, 0.0, {peak:.3g}, {bandwidth:.3g}), of a kernel that moves no bytes,"
+    hint = "Memory cannot hold what never goes there."
+    try:
+        rate, by = _pair(learner.call("roofline", 1e9, 0.0, peak, bandwidth), asked)
+    except RaisedError as error:
+        raise WrongError(f"{asked} raised {error}", hint) from None
+    _formula(f"{asked} the rate", rate, peak, (0.0, hint), (math.inf, "It still has to compute."))
     if by != "compute":
-        raise WrongError(
-            f"{asked}: bound by {by!r}, should be 'compute'", "Memory cannot hold what never goes there."
-        )
+        raise WrongError(f"{asked} is held by {by!r}, should be 'compute'", hint)
 
 
 def _pair(found: Any, asked: str) -> tuple[float, Any]:
     if not isinstance(found, list | tuple) or len(found) != 2:
-        raise WrongError(f"{asked}: it returned {found!r}, not two values", "return rate, name")
+        raise WrongError(f"{asked} returned {found!r}, not a rate and a name", "Does it end with a return?")
     return _number(found[0], asked), found[1]
 
 
 def _number(value: Any, asked: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray) or np.shape(value):
-        raise WrongError(f"{asked}: {value!r} stands where a number should", "Does it end with a return?")
+        raise WrongError(f"{asked}: {value!r} is no number", "Does it end with a return?")
     return float(value)
 
 
@@ -72,7 +72,7 @@ def _formula(asked: str, found: float, expected: float, *mistakes: tuple[float, 
     if math.isclose(found, expected, rel_tol=_CLOSE, abs_tol=0.0):
         return
     hint = next((told for made, told in mistakes if math.isclose(found, made, rel_tol=_CLOSE)), "")
-    raise WrongError(f"{asked}: it is {found:.6g}, should be {expected:.6g}", hint)
+    raise WrongError(f"{asked} is {found:.6g}, should be {expected:.6g}", hint)
 
 
 @exercise(step=7, points=2)
@@ -120,8 +120,14 @@ def transpose(learner: Subject, rng: np.random.Generator) -> None:
             "Which element of x does this thread bring, and which of y does it write? At an edge the two "
             "have bounds of their own.",
         )
-        lanes.once(found, 0, "load")
-        lanes.once(found, 1, "store")
+        for place, kind in ((0, "load"), (1, "store")):
+            lanes.once(
+                found,
+                place,
+                kind,
+                "Let threadIdx.x move along a row both when reading x and when writing y: a tile in shared "
+                "memory turns what lies between.",
+            )
         lanes.no_conflicts(found)
 
 
@@ -132,11 +138,19 @@ def bias_relu(learner: Subject, rng: np.random.Generator) -> None:
     bias = rng.standard_normal((x.shape[1],), np.float32)
     x[1, 2] = np.nan
     found = lanes.run(learner, "bias_relu", _grid(x, (32, 8)), (32, 8), x, bias, np.zeros_like(x))
+    y, expected = lanes.result(found, 2), np.maximum(x + bias, 0)
+    numbers = np.where(np.isnan(expected), np.float32(0), y)
+    comparing.equal(
+        "y after bias_relu(x, bias, y)",
+        numbers,
+        np.nan_to_num(expected),
+        "max(0, x[r, c] + bias[c]): a bias for each column.",
+    )
     comparing.equal(
         "y after bias_relu(x, bias, y), with a NaN in x,",
-        lanes.result(found, 2),
-        np.maximum(x + bias, 0),
-        "A bias a column. max of a GPU drops a NaN: ask `v < 0`, so that NaN falls through and stays.",
+        y,
+        expected,
+        "The max of a GPU drops a NaN, and `v > 0` is false of it: ask `v < 0`, so that NaN falls through.",
     )
     lanes.once(found, 0, "load")
     lanes.once(found, 2, "store")
@@ -172,9 +186,7 @@ def ring_seconds(learner: Subject, rng: np.random.Generator) -> None:
     for gpus in (int(rng.integers(3, 9)), int(rng.integers(16, 100))):
         nbytes, bandwidth = rng.uniform(1e8, 1e9), rng.uniform(1e10, 5e10)
         latency = rng.uniform(0.1, 1) * nbytes / bandwidth / gpus  # so that neither part hides the other
-        asked = (
-            f"{nbytes:.3g} bytes on {gpus} GPUs, {bandwidth:.3g} bytes a second, a latency of {latency:.3g} s"
-        )
+        asked = f"ring_seconds({nbytes:.3g}, {gpus}, {bandwidth:.3g}, {latency:.3g})"
         steps, wire = gpus - 1, nbytes / bandwidth
         _formula(
             asked,
@@ -190,6 +202,7 @@ def ring_seconds(learner: Subject, rng: np.random.Generator) -> None:
             ),
             (2 * steps * wire / gpus + latency, "There is a message, and its latency, in every step."),
         )
-    alone = _number(learner.call("ring_seconds", 1e9, 1, 1e10, 1e-5), "one GPU")
+    asked = "ring_seconds(1e9, 1, 1e10, 1e-5), of one GPU,"
+    alone = _number(learner.call("ring_seconds", 1e9, 1, 1e10, 1e-5), asked)
     if alone != 0:
-        raise WrongError(f"one GPU alone: it is {alone:.3g} s, should be 0", "It has nobody to send to.")
+        raise WrongError(f"{asked} is {alone:.3g}, should be 0", "It has nobody to send to.")

@@ -1,0 +1,3 @@
+def ring_seconds(nbytes, gpus, bandwidth, latency):
+    steps = 2 * (gpus - 1)
+    return steps * latency + steps / gpus * nbytes / bandwidth

@@ -1,0 +1,10 @@
+# says: (?s)race.*syncthreads
+@cuda.jit
+def transpose(x, y):
+    tile = cuda.shared.array((32, 33), np.float32)
+    tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
+    left, top = 32 * cuda.blockIdx.x, 32 * cuda.blockIdx.y
+    if top + ty < x.shape[0] and left + tx < x.shape[1]:
+        tile[ty, tx] = x[top + ty, left + tx]
+    if left + ty < y.shape[0] and top + tx < y.shape[1]:
+        y[left + ty, top + tx] = tile[tx, ty]

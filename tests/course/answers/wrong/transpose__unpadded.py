@@ -1,0 +1,11 @@
+# says: (?s)32 wavefronts a request where 1 would do: .*128 bytes apart.*modulo 32
+@cuda.jit
+def transpose(x, y):
+    tile = cuda.shared.array((32, 32), np.float32)
+    tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
+    left, top = 32 * cuda.blockIdx.x, 32 * cuda.blockIdx.y
+    if top + ty < x.shape[0] and left + tx < x.shape[1]:
+        tile[ty, tx] = x[top + ty, left + tx]
+    cuda.syncthreads()
+    if left + ty < y.shape[0] and top + tx < y.shape[1]:
+        y[left + ty, top + tx] = tile[tx, ty]
