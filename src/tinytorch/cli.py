@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinytorch import __version__, course_command, gpu_command
+from tinytorch import __version__, course_command, gpu_command, instructor_command
 from tinytorch.options import (
     Parser,
     add_figures,
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_profile(commands)
     gpu_command.add(commands)
     course_command.add(commands)
+    instructor_command.add(commands)
     return parser
 
 

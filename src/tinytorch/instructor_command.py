@@ -48,7 +48,7 @@ def _add_grade(commands: Any) -> None:
     grade.add_argument(
         "--timeout",
         type=positive,
-        default=600.0,
+        default=300.0,
         metavar="S",
         help="seconds for one submission (default: %(default)g)",
     )

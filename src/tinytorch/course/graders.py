@@ -48,7 +48,7 @@ class Graders:
 
     seed: int | None = None  # None: one that nobody knows is drawn
     jobs: int = field(default_factory=default_jobs)
-    seconds: float = 600.0
+    seconds: float = 300.0
     without_gpu: bool = False  # exercises that need numba-cuda are left out, and that is no problem
     tell: Tell = lambda student, exercise: None
     _running: set[subprocess.Popen[str]] = field(default_factory=set)
