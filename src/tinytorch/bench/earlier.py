@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch.bench.ladder import Step
+from tinytorch.measure.verdict import FEW_PAIRS, paired
 from tinytorch.runtime.files import UNREADABLE, write_whole
 
 FILE = ".tinytorch-best.json"
 #: Of the file; changes when a reader of it would have to.
 SCHEMA = 1
+#: How wide the interval of a ratio may be, high by low, for a best: more, and the luckiest run would be it.
+SURE = 1.2
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class Earlier:
         return self._here(ladder).get(rung)
 
     def take(self, ladder: str, rung: str, step: Step, numpy: Step) -> bool:
-        """Take in what was measured if it is better than ever and neither time was unstable; says whether."""
+        """Take in what was measured if it is better than ever, and sure; says whether."""
         known = self.best(ladder, rung)
-        better = known is None or step.against_numpy > known.against_numpy
-        if not (better and step.measurement.stable and numpy.measurement.stable):
+        if known is not None and step.against_numpy <= known.against_numpy:
+            return False
+        # By pairs: what disturbed both in a round is no matter.
+        sure = paired(rung, step.measurement.samples, "numpy", numpy.measurement.samples)
+        if sure.pairs < FEW_PAIRS or sure.high > SURE * sure.low:
             return False
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._here(ladder)[rung] = Best(step.against_numpy, step.measurement.median, now)

@@ -4,9 +4,9 @@ Each is tried first on inputs that grow; what is wrong, raises or would take min
 left out, and the rest goes on.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,18 @@ from tinytorch.bench.earlier import FILE, Earlier
 from tinytorch.bench.ladder import Ladder, RungError
 from tinytorch.bench.trial import LeftOut, attempt
 from tinytorch.course.local import Local
-from tinytorch.course.subject import NotAttemptedError
+from tinytorch.course.runner import Runner
+from tinytorch.course.subject import NotAttemptedError, Subject
 from tinytorch.machine.info import describe, fingerprint
 from tinytorch.measure.limits import Limits
 from tinytorch.measure.timing import Effort
 from tinytorch.ops.registry import Operation, Rung, operations
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.threads import get_num_threads
+from tinytorch.runtime.workspace import EXPORTED
+
+#: Calls whose time a slow kernel gets, as many as a best needs and one more; and seconds, at most.
+_ROUNDS, _MOST = 9, 4.0
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,18 @@ class _How:
     limits: Limits
     tell: Callable[[str], None]  # what is being done
     say: Callable[[str], None]  # what there is to say of a kernel
+    apart: Subject | None  # where a kernel is tried at its first time
 
 
 class Mine:
     """A learner's kernels, and the folder in which their bests are kept."""
 
-    def __init__(self, functions: Mapping[str, Function], folder: Path) -> None:
-        """Take what is on a ladder of `functions`; InputError if nothing is."""
+    def __init__(self, functions: Mapping[str, Function], folder: Path, text: str = "") -> None:
+        """Take what is on a ladder of `functions`; InputError if nothing is.
+
+        With the `text` that defines them they are tried in a process apart first.
+        """
+        self._text = text
         self._functions = {name: functions[name] for name in ANSWERS if name in functions}
         self._subject = Local(functions)
         if not self._functions:
@@ -51,7 +61,8 @@ class Mine:
         self._earlier = Earlier(folder / FILE, f"{fingerprint(describe())}-{get_num_threads()}")
         self.remarks = [self._earlier.problem] if self._earlier.problem else []
         self.any_wrong = False
-        self._done: set[str] = set()  # wrong or not attempted: not tried again; or told of
+        self._done: set[str] = set()  # wrong or not attempted: not tried again
+        self._seen: set[str] = set()  # tried apart
 
     def climb(
         self,
@@ -66,29 +77,35 @@ class Mine:
         `say` hears what there is to say of kernels, which stays in `remarks`. Raises RungError if a kernel
         of ours is wrong.
         """
-        how = _How(effort, limits, tell, say)
         for line in self.remarks:
-            how.say(line)
+            say(line)
         known = operations()
-        for name, shape, quick_shape, _ in ladder.CASES:
-            found = self._climbed(known[name], quick_shape if quick else shape, how)
-            if found is not None:
-                yield self._beside_earlier(found, how)
+        with Runner([self._text], confined=False) if self._text else nullcontext() as apart:
+            how = _How(effort, limits, tell, say, apart)
+            for name, shape, quick_shape, _ in ladder.CASES:
+                found = self._climbed(known[name], quick_shape if quick else shape, how)
+                if found is not None:
+                    yield self._beside_earlier(found, how)
+        if self._done == set(self._functions) and not self.remarks:
+            say("none of your kernels is written yet")
 
     def _climbed(self, operation: Operation, shape: Any, how: _How) -> Ladder | None:
         left: dict[str, Rung] = {}
-        title = ladder.title(operation, shape)
+        slowest, title = 0.0, ladder.title(operation, shape)
         for name, function in self._functions.items():
             if ANSWERS[name].operation == operation.name and name not in self._done:
                 one = rung(name, function, operation)
                 how.tell(f"{title}: {one.name} tried")
-                if self._holds(name, one, operation, shape, how):
-                    left[one.name] = one
+                seconds = self._tried(name, one, operation, shape, how)
+                if seconds is not None:
+                    left[one.name], slowest = one, max(slowest, seconds)
+        effort = how.effort.copy()
+        effort["seconds"] = max(effort["seconds"], min(_ROUNDS * slowest, _MOST))
         while left:
             rungs = [*ladder.shown(operation, with_loops=False), *left.values()]
             try:
                 with _silence():
-                    return ladder.measure(operation, shape, rungs, how.effort, how.limits, how.tell)
+                    return ladder.measure(operation, shape, rungs, effort, how.limits, how.tell)
             except RungError as error:
                 if not error.rung.mine:
                     raise
@@ -96,20 +113,23 @@ class Mine:
                 self._leave_out(error.rung, title, LeftOut(error.why, wrong=True), how)
         return None
 
-    def _holds(self, name: str, one: Rung, operation: Operation, shape: Any, how: _How) -> bool:
-        """Try a kernel, and say what is wrong with it or strange."""
+    def _tried(self, name: str, one: Rung, operation: Operation, shape: Any, how: _How) -> float | None:
+        """Return the seconds of a call of a kernel that is right; say what is wrong or strange."""
         try:
-            tried = attempt(name, one, operation, shape, self._subject)
+            apart = None if name in self._seen else how.apart
+            self._seen.add(name)
+            tried = attempt(name, one, operation, shape, self._subject, apart)
         except NotAttemptedError:
             self._done.add(name)
-            return False
-        if tried.printed:
+            return None
+        if tried.prints:
             self._remark(f"{one.name} prints; that is not shown here, and takes part of its time", how)
-        if tried.left_out:
-            self._leave_out(one, ladder.title(operation, shape), tried.left_out, how)
-            if tried.left_out.wrong:
+        if isinstance(tried.found, LeftOut):
+            self._leave_out(one, ladder.title(operation, shape), tried.found, how)
+            if tried.found.wrong:
                 self._done.add(name)
-        return tried.left_out is None
+            return None
+        return tried.found
 
     def _leave_out(self, one: Rung, title: str, found: LeftOut, how: _How) -> None:
         self.any_wrong |= found.wrong
@@ -142,11 +162,11 @@ def of_workspace() -> Mine:
     folder = workspace.find().home
     with _silence():
         functions = mine.functions(folder)
-    return Mine(functions, folder)
+    return Mine(functions, folder, (folder / EXPORTED).read_text("utf-8"))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _silence() -> Iterator[None]:
     """Let nothing be printed through sys.stdout."""
-    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
         yield

@@ -102,8 +102,7 @@ def _roofline(dtype: str, ladders: Sequence[Ladder], limits: Limits) -> Figure:
 def _point(ladder: Ladder, step: Step) -> RooflinePoint:
     place, binding = step.place, step.place.binding
     return RooflinePoint(
-        # Names are cut in the middle where there is little room.
-        f"{step.rung.name}, {ladder.title}" if step.rung.mine else f"{ladder.title}, {step.rung.name}",
+        f"{ladder.title}, {step.rung.name}",
         place.intensity or 0.0,
         place.operations_rate,
         SHOWN.get(binding.name, binding.name),
@@ -116,7 +115,7 @@ def _point(ladder: Ladder, step: Step) -> RooflinePoint:
             ),
         },
         binding.share,
-        step.rung.mine,
+        step.rung.name if step.rung.mine else "",
     )
 
 

@@ -69,8 +69,8 @@ def show_legend(console: Console, others: float, mine: bool = False) -> None:
     checked, also = (
         (
             "Every rung",
-            "x earlier best: how a kernel of yours stands to NumPy now, by how it did at its best here; a best "
-            "is kept when neither time is unstable.",
+            "x earlier best: how yours stands to NumPy now, by how it did at its best here; a best "
+            "counts where its ratio to NumPy is sure to a fifth.",
         )
         if mine
         else ("Every rung, and the float32 network,", "what int8 costs the network is its accuracy.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinytorch.bench.answers import ANSWERS
 from tinytorch.bench.ladder import drawn
-from tinytorch.course.subject import Other, RaisedError, Subject, WrongError
+from tinytorch.course.subject import NotRunError, Other, RaisedError, Subject, WrongError
 from tinytorch.ops.registry import Operation, Rung, mismatch
 from tinytorch.runtime.arrays import DType
 
@@ -35,23 +35,36 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a trial found: why it is left out, or nothing; and what it printed."""
+    """What a trial found: seconds of a call, or why it is left out; and whether it prints."""
 
-    left_out: LeftOut | None = None
-    printed: int = 0  # characters
+    found: float | LeftOut
+    prints: bool
 
 
-def attempt(name: str, rung: Rung, operation: Operation, shape: Any, subject: Subject) -> Tried:
-    """Try the function of an exercise; raises NotAttemptedError if there is nothing to be tried."""
+def attempt(
+    name: str, rung: Rung, operation: Operation, shape: Any, subject: Subject, apart: Subject | None = None
+) -> Tried:
+    """Try the function of an exercise; raises NotAttemptedError if there is nothing to be tried.
+
+    First it is tried `apart`, in a process of its own, where a crash or a loop without end does no harm.
+    """
     heard = io.StringIO()
+    shapes = (*(_smaller(shape, by) for by in _SMALLER), shape)
     with contextlib.redirect_stdout(heard):
-        found = _left_out(name, rung, operation, shape, subject)
-    return Tried(found, len(heard.getvalue()))
+        found: float | LeftOut = 0.0
+        with contextlib.suppress(NotRunError):  # no process starts: then it is tried here at once
+            if apart is not None:
+                found = _found(name, rung, operation, shapes[:1], apart)
+        if not isinstance(found, LeftOut):
+            found = _found(name, rung, operation, shapes, subject)
+    return Tried(found, bool(heard.getvalue()))
 
 
-def _left_out(name: str, rung: Rung, operation: Operation, shape: Any, subject: Subject) -> LeftOut | None:
-    before = None
-    for tried in (*(_smaller(shape, by) for by in _SMALLER), shape):
+def _found(
+    name: str, rung: Rung, operation: Operation, shapes: tuple[Any, ...], subject: Subject
+) -> float | LeftOut:
+    before, shape = None, shapes[-1]
+    for tried in shapes:
         inputs = drawn(operation, tried)
         work = operation.cost(*inputs).operations
         if before is not None:
@@ -74,7 +87,7 @@ def _left_out(name: str, rung: Rung, operation: Operation, shape: Any, subject: 
         if seconds > LONGEST:
             return _too_long(seconds)
         before = seconds, work
-    return None
+    return seconds
 
 
 def _timed(

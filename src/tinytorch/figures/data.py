@@ -16,8 +16,8 @@ class RooflinePoint:
     """A kernel on the roofline: operations per byte, operations per second, and what bounds it.
 
     `bound` is "compute", the name of a memory level of the roofline, or another reason in words. `share` is
-    of the roof as it was measured beside the kernel; without it the roof of the figure is taken. A reader
-    looks for those that are `highlighted`.
+    of the roof as it was measured beside the kernel; without it the roof of the figure is taken. A point
+    that a reader looks for has a `label`: it is drawn larger, and its label before others' names.
     Raises ValueError for a number that is not finite and positive: it has no place on logarithmic axes.
     """
 
@@ -27,7 +27,7 @@ class RooflinePoint:
     bound: str
     details: Mapping[str, str] = field(default_factory=dict)
     share: float | None = None
-    highlighted: bool = False
+    label: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""

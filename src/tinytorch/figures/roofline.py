@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 HEIGHT = 400
 #: Widths of the plot that names are placed for: a phone, half a screen, a page.
 WIDTHS = (260, 520, 800)
-_LONGEST_NAME = 26
-_SIZE, _LARGE = 90, 220  # of a point, and of a highlighted one; pixels of its area
+_LONGEST_NAME = 28
+_SIZE, _LARGE = 90, 220  # of a point, and of one with a label; pixels of its area
 
 
 def roofline_chart(data: RooflineData) -> "altair.LayerChart":
@@ -133,9 +133,9 @@ def _points(data: RooflineData) -> Any:
             "y": point.rate,
             "bound": plain(point.bound),
             "told": _told(data, point),
-            "size": _LARGE if point.highlighted else _SIZE,
+            "size": _LARGE if point.label else _SIZE,
         }
-        for point in sorted(data.points, key=lambda point: point.highlighted)  # drawn above the others
+        for point in sorted(data.points, key=lambda point: bool(point.label))  # above the others
     ]
     return draw.answering(
         alt.Chart(draw.rows(table))
@@ -153,8 +153,8 @@ def _points(data: RooflineData) -> Any:
 def _point_names(data: RooflineData, x: Axis, y: Axis) -> Iterator[Any]:
     """Yield layers of names, one for each place beside a point; each is seen at the widths it fits."""
     alt = draw.library()
-    points = sorted(data.points, key=lambda point: not point.highlighted)  # named where there is room
-    names = [shortened(plain(point.name), _LONGEST_NAME) for point in points]
+    points = sorted(data.points, key=lambda point: not point.label)  # the first find room
+    names = [shortened(plain(point.label or point.name), _LONGEST_NAME) for point in points]
     groups: dict[tuple[str, float, float], list[dict[str, Any]]] = {}
     for width, wider in zip(WIDTHS, (*WIDTHS[1:], 100_000), strict=True):
         at = [(x.place(p.intensity) * width, (1 - y.place(p.rate)) * HEIGHT) for p in points]
