@@ -111,7 +111,8 @@ class Graders:
     def _process(self, errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         """Start a grader, known to `grade` while it runs, and leave nothing of it behind."""
         with subprocess.Popen(
-            [sys.executable, "-m", "tinytorch.course.grader"],
+            # -P: a module is not looked for in this folder, which may hold a submission called numpy.py.
+            [sys.executable, "-P", "-m", "tinytorch.course.grader"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
