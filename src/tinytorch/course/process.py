@@ -99,12 +99,16 @@ class Process:
         self._answers: queue.Queue[dict[str, Any] | Exception] = queue.Queue(2)
         self._printed = bytearray()
         self._descendants: dict[int, psutil.Process] = {}
-        for target in (self._read, self._drain, self._watch):
-            threading.Thread(target=target, daemon=True).start()
+        threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._drain, self._read, self._watch)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             self.layers: Sequence[str] = self._answer(_START)["value"]
         except (EndedError, WrongError):
             self.end()
+            threads[0].join(1.0)
             raise NotRunError(f"the process for the checks did not start: {self.printed()[-500:]}") from None
 
     @property
@@ -256,7 +260,7 @@ class Process:
 
     def _marked(self) -> list[psutil.Process]:
         """Return the processes with its mark: those that left its group and lost their parent."""
-        if "no new processes" in getattr(self, "layers", ()):
+        if "system calls" in getattr(self, "layers", ()):
             return []
         found = []
         for one in psutil.process_iter():

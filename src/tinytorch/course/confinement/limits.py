@@ -1,0 +1,48 @@
+"""The system's own limits on a process: POSIX has them, Linux keeps all of them."""
+
+import contextlib
+import importlib
+import os
+from typing import Any
+
+#: Files that may be open: Python and numba have some ten.
+_FILES = 256
+#: Address space for a byte of memory: threads and compilers reserve far more than they use.
+_RESERVED = 4
+#: Processes of this user beyond those that there are, where starting them cannot be forbidden.
+_MORE = 16
+
+
+def in_force() -> bool:
+    """Say whether this system has them."""
+    return os.name == "posix"
+
+
+def limit(memory: int, file: int, processes: bool) -> None:
+    """Limit memory, the size of files, open files and core dumps; and the number of processes if asked to."""
+    resource: Any = importlib.import_module("resource")  # not on Windows
+    wanted = {
+        resource.RLIMIT_AS: _RESERVED * memory,
+        resource.RLIMIT_FSIZE: file,
+        resource.RLIMIT_NOFILE: _FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    if processes:
+        wanted[resource.RLIMIT_NPROC] = _processes() + _MORE
+    for kind, value in wanted.items():
+        _, hard = resource.getrlimit(kind)
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit of the address space
+            resource.setrlimit(kind, (most, most))
+
+
+def _processes() -> int:
+    """Count what the limit counts: on Linux the threads of this user, elsewhere the processes."""
+    import psutil
+
+    count = 0
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if one.uids().real == os.getuid():
+                count += one.num_threads() if os.name == "posix" and os.uname().sysname == "Linux" else 1
+    return count
