@@ -11,6 +11,10 @@ from tinytorch.course.subject import RaisedError, Subject, WrongError
 
 #: How far a number may be from the formula's: its operations can be done in any order.
 _CLOSE = 1e-9
+_TILE = (
+    "Let threadIdx.x move along a row both when reading x and when writing y: a tile in shared memory turns "
+    "what lies between."
+)
 
 
 @exercise(step=7, points=3)
@@ -78,7 +82,7 @@ def _formula(asked: str, found: float, expected: float, *mistakes: tuple[float, 
 @exercise(step=7, points=2)
 def scale_rows(learner: Subject, rng: np.random.Generator) -> None:
     """A coalesced kernel over two dimensions."""
-    x = _matrix(rng, int(rng.choice((19, 27, 37, 45))))
+    x = _matrix(rng)
     factors = rng.standard_normal(len(x)).astype(np.float32)
     found = lanes.run(learner, "scale_rows", _grid(x, (32, 8)), (32, 8), x, factors, np.zeros_like(x))
     comparing.equal(
@@ -109,32 +113,27 @@ def branch_free(learner: Subject, rng: np.random.Generator) -> None:
 @exercise(step=7, points=4)
 def transpose(learner: Subject, rng: np.random.Generator) -> None:
     """A transpose through a tile of shared memory."""
-    for x in (rng.standard_normal((64, 96)).astype(np.float32), _matrix(rng, _side(rng))):
+    edges = rng.permutation((40, 48, 56))[:2]  # whole sectors, and tiles that x and y fill differently
+    for x in (rng.standard_normal(sides, np.float32) for sides in ((64, 96), tuple(edges))):
         y = np.zeros(x.shape[::-1], np.float32)
         found = lanes.run(learner, "transpose", _grid(x, (32, 32)), (32, 32), x, y)
-        edges = "" if x.shape == (64, 96) else ", which 32 does not divide"
+        beyond = "" if x.shape == (64, 96) else ", which 32 does not divide,"
         comparing.equal(
-            f"y after transpose(x, y) of {x.shape[0]} x {x.shape[1]}{edges}",
+            f"y after transpose(x, y) of {x.shape[0]} x {x.shape[1]}{beyond}",
             lanes.result(found, 1),
             np.ascontiguousarray(x.T),
             "Which element of x does this thread bring, and which of y does it write? At an edge the two "
             "have bounds of their own.",
         )
-        for place, kind in ((0, "load"), (1, "store")):
-            lanes.once(
-                found,
-                place,
-                kind,
-                "Let threadIdx.x move along a row both when reading x and when writing y: a tile in shared "
-                "memory turns what lies between.",
-            )
+        lanes.once(found, 0, "load", _TILE)
+        lanes.once(found, 1, "store", _TILE)
         lanes.no_conflicts(found)
 
 
 @exercise(step=7, points=2)
 def bias_relu(learner: Subject, rng: np.random.Generator) -> None:
     """Bias and ReLU in one pass."""
-    x = _matrix(rng, int(rng.choice((19, 27, 37, 45))))
+    x = _matrix(rng)
     bias = rng.standard_normal((x.shape[1],), np.float32)
     x[1, 2] = np.nan
     found = lanes.run(learner, "bias_relu", _grid(x, (32, 8)), (32, 8), x, bias, np.zeros_like(x))
@@ -165,14 +164,10 @@ def bias_relu(learner: Subject, rng: np.random.Generator) -> None:
         )
 
 
-def _side(rng: np.random.Generator) -> int:
-    """Return a length in whole sectors that no block's is a divisor of."""
-    return 8 * int(rng.choice((3, 5, 6, 7, 9)))
-
-
-def _matrix(rng: np.random.Generator, rows: int) -> np.ndarray:
-    """Return a matrix whose rows are whole sectors, and reach beyond a block."""
-    return rng.standard_normal((rows, _side(rng)), np.float32)
+def _matrix(rng: np.random.Generator) -> np.ndarray:
+    """Return a matrix whose rows are whole sectors, and that no block's sides divide."""
+    sides = int(rng.choice((19, 27, 37, 45))), 8 * int(rng.choice((3, 5, 6, 7, 9)))
+    return rng.standard_normal(sides, np.float32)
 
 
 def _grid(x: np.ndarray, block: tuple[int, int]) -> tuple[int, int]:
