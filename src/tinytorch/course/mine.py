@@ -44,8 +44,10 @@ def load(path: Path) -> ModuleType:
     """Import an exported file, once for each process; InputError says why it cannot be imported."""
     path = path.resolve()
     known = sys.modules.get(NAME)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
+    # `__all__` is its last line: without it the export is being imported, asks for the library's kernels, and
+    # so for itself. Then it is run once more, as a module of its own.
+    if getattr(known, "__file__", None) == str(path) and hasattr(known, "__all__"):
+        return known  # type: ignore[return-value]
     spec = importlib.util.spec_from_file_location(NAME, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is no Python file")
@@ -54,14 +56,14 @@ def load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a learner's code may raise
-        if known is None:
-            del sys.modules[NAME]
-        else:
-            sys.modules[NAME] = known
+        del sys.modules[NAME]
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f" (line {lines[-1].lineno}: {lines[-1].line})" if lines else ""
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise InputError(f"{path} cannot be imported: {told}{where}") from error
+    finally:
+        if known is not None:
+            sys.modules[NAME] = known
     return module
 
 
