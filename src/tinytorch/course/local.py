@@ -1,8 +1,10 @@
 """A learner's code in this process: what the notebook's own check cells use."""
 
+import ast
 import contextlib
 import functools
 import inspect
+import linecache
 import os
 import sys
 import textwrap
@@ -102,7 +104,21 @@ def _plain(function: Any) -> Any:
 
 
 def _own_source(function: Any) -> str:
-    return textwrap.dedent(inspect.getsource(_plain(function)))
+    function = _plain(function)
+    return textwrap.dedent(
+        _class_source(function) if inspect.isclass(function) else inspect.getsource(function)
+    )
+
+
+def _class_source(known: type) -> str:
+    """Return the text of a class by the file of one of its methods: a notebook's class has none itself."""
+    for method in map(_plain, vars(known).values()):
+        if inspect.isfunction(method):
+            text = "".join(linecache.getlines(method.__code__.co_filename))
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ClassDef) and node.name == known.__name__:
+                    return ast.get_source_segment(text, node, padded=True) or ""
+    return inspect.getsource(known)
 
 
 def _source(functions: Mapping[str, Any], name: str) -> str:
