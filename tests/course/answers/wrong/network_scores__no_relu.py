@@ -1,0 +1,41 @@
+# says: the scores of the trained network is wrong|does not use vectorized_relu
+@njit
+def _product(A, B, C):
+    for i in range(A.shape[0]):
+        for k in range(A.shape[1]):
+            for j in range(B.shape[1]):
+                C[i, j] += A[i, k] * B[k, j]
+
+
+def cache_friendly_matmul(A, B, block_size=32):
+    C = np.zeros((A.shape[0], B.shape[1]), A.dtype)
+    _product(A, B, C)
+    return C
+
+
+@njit
+def _relu(x, y):
+    for i in range(x.size):
+        y[i] = 0 if x[i] < 0 else x[i]
+
+
+def vectorized_relu(x):
+    y = np.empty(x.shape, x.dtype)
+    _relu(np.ascontiguousarray(x).reshape(-1), y.reshape(-1))
+    return y
+
+
+def network_scores(images, weights):
+    def affine(name, weight):
+        return lambda x: cache_friendly_matmul(x, weight) + weights[f"{name}.bias"]
+
+    taps = weights["conv.weight"].reshape(8, 9).T
+    return Sequential(
+        [
+            windows,
+            affine("conv", taps),
+            channel_by_channel,
+            affine("hidden", weights["hidden.weight"]),
+            affine("output", weights["output.weight"]),
+        ]
+    )(images)
