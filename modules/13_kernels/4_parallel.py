@@ -2,15 +2,15 @@
 # ## Step 4: Parallel processing
 #
 # So far one core has done all the work while the others watched. A **thread** is a sequence of instructions
-# that the operating system puts on a core; two threads can run on two cores at once. This step is about
-# three questions: what keeps Python's threads from doing so, how much can be gained, and from what size on
-# it pays.
+# that the operating system puts on a core; two threads can run on two cores at once. This step is about three
+# questions: what keeps Python's threads from doing so, how much can be gained, and from what size on it pays.
 #
-# **The lock.** The interpreter has one lock, the *global interpreter lock* (GIL), and a thread must hold it to
-# execute Python. Two threads of Python therefore take turns, about 200 turns a second, and two cores are as
-# fast as one. But a compiled loop needs nothing from the interpreter: it works on raw memory. If it lets go of
-# the lock while it runs, other threads may run, and with numba that is one word: `@njit(nogil=True)`. Without
-# that word a compiled loop holds the lock from its first instruction to its last, and threads gain nothing.
+# **The lock.** The interpreter has one lock, the *global interpreter lock* (GIL), and a thread must hold it
+# to execute Python. Two threads of Python therefore take turns, about 200 turns a second, and two cores are
+# as fast as one. But a compiled loop needs nothing from the interpreter: it works on raw memory. If it lets
+# go of the lock while it runs, other threads may run, and with numba that is one word: `@njit(nogil=True)`.
+# Without that word a compiled loop holds the lock from its first instruction to its last, and threads gain
+# nothing.
 #
 # The next cell holds three versions of one computation. It needs no memory, only arithmetic, so that cores
 # have nothing to share but the lock. Before you run the cell after it, say how many times as fast two threads
@@ -37,6 +37,7 @@ print(f"This process may use {usable_cpus()} CPUs.")
 predict("two threads, Python", None, "times as fast")
 predict("two threads, compiled", None, "times as fast")
 predict("two threads, compiled with nogil", None, "times as fast")
+
 
 # %%
 def one_by_one(function, steps):
@@ -74,8 +75,8 @@ reveal("two threads, compiled with nogil", times_as_fast(orbit_free, 10_000_000)
 #
 # $$\text{speedup} = \frac{1}{s + (1 - s)/p} \le \frac{1}{s}$$
 #
-# times as fast (Gene Amdahl, 1967). The bound on the right is what hurts: with 5% that cannot be shared,
-# a thousand cores are 20 times as fast as one.
+# times as fast (Gene Amdahl, 1967). The bound on the right is what hurts: with 5% that cannot be shared, a
+# thousand cores are 20 times as fast as one.
 
 # %%
 print("speedup by Amdahl's law")
@@ -87,14 +88,15 @@ for s in (0.0, 0.01, 0.05, 0.25):
 # ### Exercise: `split`
 #
 # To share an array among workers, cut its index range into parts. `split(n, workers)` returns a list of pairs
-# `(start, stop)` that cover $0 \ldots n$ in order. As all wait for the longest part, lengths differ by no more
-# than one; no part is empty, so with fewer elements than workers there are fewer parts.
+# `(start, stop)` that cover $0 \ldots n$ in order. As all wait for the longest part, lengths differ by no
+# more than one; no part is empty, so with fewer elements than workers there are fewer parts.
 #
 # `split(10, 4)` is `[(0, 3), (3, 6), (6, 8), (8, 10)]`, or with the longer parts elsewhere.
 #
 # Hints
 # - `n // workers` is the length of the shorter parts. How many elements are left over then?
 # - Another way: which number is part $w$'s start, if it is the $w/\text{workers}$-th of all?
+
 
 # %% exercise="split"
 #| export
@@ -105,14 +107,15 @@ def split(n, workers):
     return [(part * n // parts, (part + 1) * n // parts) for part in range(parts)]
     ### END SOLUTION
 
+
 # %% check="split"
 check(split)
 
 # %% [markdown]
 # ### Exercise: `parallel_relu`
 #
-# ReLU again, by threads: each goes through one range of the input and writes the same range of the result.
-# No two write to the same place, so that nobody has to wait for anybody: the best kind of parallel work.
+# ReLU again, by threads: each goes through one range of the input and writes the same range of the result. No
+# two write to the same place, so that nobody has to wait for anybody: the best kind of parallel work.
 #
 # 1. `_relu_range` is the kernel: it handles the elements from `start` to `stop`, and lets go of the GIL.
 # 2. `parallel_relu` makes the result, cuts the range by your `split`, hands each part to a thread of a
@@ -130,6 +133,7 @@ check(split)
 # - `with ThreadPoolExecutor(num_workers) as pool:` waits at its end until all are done.
 # - Memory fresh from `np.empty` belongs to no page yet; the first write to each page fetches one. Leave that
 #   to the threads, too: `np.zeros` or a copy of `x` would do it in the caller, before they begin.
+
 
 # %% exercise="parallel_relu"
 #| export
@@ -152,6 +156,7 @@ def parallel_relu(x, num_workers=4):
     return result
     ### END SOLUTION
 
+
 # %% check="parallel_relu"
 check(parallel_relu)
 
@@ -164,6 +169,7 @@ check(parallel_relu)
 
 # %%
 predict("two threads overtake one", None, "elements")
+
 
 # %%
 def by_one(x):
@@ -196,8 +202,8 @@ else:
 
 # %% [markdown]
 # Three things are in that table. At the top, the price of two threads, whatever they do. In the middle, the
-# break-even. And at the bottom the gain, which for ReLU is less than twofold on many machines: the kernel reads
-# four bytes and writes four for one comparison, and where one core fills the road to memory, two cannot
+# break-even. And at the bottom the gain, which for ReLU is less than twofold on many machines: the kernel
+# reads four bytes and writes four for one comparison, and where one core fills the road to memory, two cannot
 # go faster. Threads multiply arithmetic; they do not widen the road.
 #
 # A library starts its threads once and keeps them, and keeps small inputs to one:
@@ -215,23 +221,25 @@ for size in (1024, 4**11):
 # %% [markdown]
 # ### Exercise: `parallel_batch_processing`
 #
-# The other way to share: not the elements of an array, but whole items. `parallel_batch_processing(batch_data,
-# operation, num_workers=4)` returns `[operation(item) for item in batch_data]`, computed by a pool of
-# `num_workers` threads. It is the heart of every data loader, and has three traps:
+# The other way to share: not the elements of an array, but whole items.
+# `parallel_batch_processing(batch_data, operation, num_workers=4)` returns `[operation(item) for item in
+# batch_data]`, computed by a pool of `num_workers` threads. It is the heart of every data loader, and has
+# three traps:
 #
 # - **Order.** Items end in any order; the results have the order of the items.
 # - **At once.** Whoever waits for a result before handing in the next item has built a slow loop.
 # - **Errors.** If an item raises, raise an error whose message names the item's index, counted from 0, with
-#   the item's own error as its cause. With a thousand images, "division by zero" helps nobody;
-#   "item 417 of 1000: division by zero" does.
+#   the item's own error as its cause. With a thousand images, "division by zero" helps nobody; "item 417 of
+#   1000: division by zero" does.
 #
 # Hints
-# - `pool.submit(operation, item)` returns a `Future` at once. `future.result()` waits for it, and raises
-#   what the operation raised.
+# - `pool.submit(operation, item)` returns a `Future` at once. `future.result()` waits for it, and raises what
+#   the operation raised.
 # - Hand in all first, keep the futures in a list, then ask one after the other: you know the index of each.
 # - `raise ... from error` is what sets the cause.
-# - What is still waiting in the pool when an error comes out would be worked on for nothing: `future.cancel()`,
-#   or `pool.shutdown(cancel_futures=True)`.
+# - What is still waiting in the pool when an error comes out would be worked on for nothing:
+#   `future.cancel()`, or `pool.shutdown(cancel_futures=True)`.
+
 
 # %% exercise="parallel_batch_processing"
 #| export
@@ -253,6 +261,7 @@ def parallel_batch_processing(batch_data, operation, num_workers=4):
     return results
     ### END SOLUTION
 
+
 # %% check="parallel_batch_processing"
 check(parallel_batch_processing)
 
@@ -267,6 +276,7 @@ check(parallel_batch_processing)
 predict("batch of waiting", None, "times as fast")
 predict("batch of compiled", None, "times as fast")
 predict("batch of Python", None, "times as fast")
+
 
 # %%
 def waiting(item):
@@ -300,9 +310,9 @@ reveal("batch of Python", gain(orbit, [300_000] * 8), "times as fast")
 #
 # - A program takes 10 s on one core and 4 s on four. What part of it is not shared, by Amdahl's law? What is
 #   the best that any number of cores could do?
-# - `parallel_relu` needs no lock, since no two threads write to the same place. A *sum* of all elements
-#   by threads is another matter: what would each thread write, and who adds up? Is the result the same for
-#   two threads and for three? (Step 6 comes back to that.)
-# - Two ranges of four bytes each that lie side by side are written by two threads, again and again. They share
-#   nothing, and yet they slow each other down. Which unit of memory do caches hand around, as you measured in
-#   step 3?
+# - `parallel_relu` needs no lock, since no two threads write to the same place. A *sum* of all elements by
+#   threads is another matter: what would each thread write, and who adds up? Is the result the same for two
+#   threads and for three? (Step 6 comes back to that.)
+# - Two ranges of four bytes each that lie side by side are written by two threads, again and again. They
+#   share nothing, and yet they slow each other down. Which unit of memory do caches hand around, as you
+#   measured in step 3?

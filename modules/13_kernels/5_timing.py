@@ -2,8 +2,8 @@
 # ## Step 5: Timing honestly
 #
 # Every claim of the last steps rests on a clock, and clocks are easily fooled. Time the same function twice
-# and you get two numbers; whichever is smaller, "it is faster". This step builds a way to compare two functions
-# that does not fall for that, in three parts: samples, turns, and a verdict.
+# and you get two numbers; whichever is smaller, "it is faster". This step builds a way to compare two
+# functions that does not fall for that, in three parts: samples, turns, and a verdict.
 #
 # **What a sample holds.** A time is never too short: other programs, interrupts, a clock that slows down when
 # the chip gets hot, all of them only *add*. So samples crowd near a fastest one and trail off to the right,
@@ -12,6 +12,7 @@
 
 # %%
 predict("slowest sample", None, "times the fastest")
+
 
 # %%
 def bars(samples, rows=12):
@@ -43,6 +44,7 @@ reveal("slowest sample", max(samples) / min(samples), "times the fastest")
 # %%
 predict("first call", None, "times the second")
 
+
 # %%
 @njit
 def _never_called(x):
@@ -67,6 +69,7 @@ reveal("first call", first_call / second_call, "times the second")
 # - Keep all samples. What they come to is the verdict's business.
 # - `time.time()` is the time of day, and may be set back while you measure; `perf_counter` is a stopwatch.
 
+
 # %% exercise="sample_times"
 #| export
 def sample_times(func, *args, repeats=20, warmup=2):
@@ -82,18 +85,20 @@ def sample_times(func, *args, repeats=20, warmup=2):
     return times
     ### END SOLUTION
 
+
 # %% check="sample_times"
 check(sample_times)
 
 # %% [markdown]
 # ### A against A
 #
-# The cheapest test of any way to compare: compare a function with *itself*. Whatever difference is reported is
-# the method's own. Here is what most scripts do: time one, time the other, compare the means. We do it 30 times
-# with the same function on both sides. In how many of the 30 will the means be more than 3% apart?
+# The cheapest test of any way to compare: compare a function with *itself*. Whatever difference is reported
+# is the method's own. Here is what most scripts do: time one, time the other, compare the means. We do it 30
+# times with the same function on both sides. In how many of the 30 will the means be more than 3% apart?
 
 # %%
 predict("A/A means more than 3% apart", None, "of 30")
+
 
 # %%
 def means_apart(x):
@@ -108,11 +113,12 @@ print("percent apart:", " ".join(f"{100 * one:.0f}" for one in sorted(apart)))
 reveal("A/A means more than 3% apart", sum(one > 0.03 for one in apart), "of 30")
 
 # %% [markdown]
-# **A machine drifts.** Noise is not the worst of it, since more samples help against noise. Against drift they do
-# not: if the chip gets slower for a second, for heat or for a neighbour, whoever was being timed in that second
-# looks slow, however many samples were taken of it. The cell below makes such a drift for you to see: a function
-# that takes 1% longer with every 8 calls, of whatever name. Timed one after the other, the second name looks
-# slower; it is the same function.
+# **A machine drifts.** Noise is not the worst of it, since more samples help against noise. Against drift
+# they do not: if the chip gets slower for a second, for heat or for a neighbour, whoever was being timed in
+# that second looks slow, however many samples were taken of it. The cell below makes such a drift for you to
+# see: a function that takes 1% longer with every 8 calls, of whatever name. Timed one after the other, the
+# second name looks slower; it is the same function.
+
 
 # %%
 class Warming:
@@ -136,16 +142,17 @@ print(f"one after the other: the second takes {np.median(second) / np.median(fir
 # %% [markdown]
 # ### Exercise: `interleaved`
 #
-# The remedy is to take turns. `interleaved(functions, *args, rounds=15)` gets a dict of names and functions, and
-# in each round takes one sample of each function, in an order that varies from round to round. It returns a
-# dict of the same names, with a list of `rounds` samples for each. What slows the machine for a while then slows
-# all of them; and since the order varies, none always finds the caches as the same neighbour left them.
+# The remedy is to take turns. `interleaved(functions, *args, rounds=15)` gets a dict of names and functions,
+# and in each round takes one sample of each function, in an order that varies from round to round. It returns
+# a dict of the same names, with a list of `rounds` samples for each. What slows the machine for a while then
+# slows all of them; and since the order varies, none always finds the caches as the same neighbour left them.
 #
 # Hints
 # - Rounds outside, functions inside.
 # - `random.shuffle` or `np.random.default_rng().permutation` of the names, in every round.
 # - You have a function that takes one sample: `sample_times(..., repeats=1, warmup=0)`. A call of each that
 #   is not timed, before the first round, is your warm-up.
+
 
 # %% exercise="interleaved"
 #| export
@@ -162,6 +169,7 @@ def interleaved(functions, *args, rounds=15):
     return times
     ### END SOLUTION
 
+
 # %% check="interleaved"
 check(interleaved)
 
@@ -177,19 +185,19 @@ print(f"in turns, on a machine that drifts as much: the second takes {ratio - 1:
 # Medians of samples differ by chance, too. By how much? One could calculate, if one knew how the samples are
 # distributed; but nobody does. Bradley Efron's answer (1979) is to let the samples speak for themselves: draw
 # 30 of the 30 samples *with replacement*, so that some come twice and some not at all, and take the median of
-# those. Do it a thousand times: the thousand medians show how far a median may lie off by chance. Where the middle
-# 99% of them lie is an *interval* for the median. This is the **bootstrap**.
+# those. Do it a thousand times: the thousand medians show how far a median may lie off by chance. Where the
+# middle 99% of them lie is an *interval* for the median. This is the **bootstrap**.
 #
-# For two functions, do it with ratios. Two samples of one round were taken side by side, on the same machine in
-# the same state, so what disturbed both cancels in their ratio. If the interval of the median ratio leaves out 1,
-# a difference was seen. If 1 is inside, the honest answer is "no difference", which does not say that there is
-# none: only that these samples do not show it.
+# For two functions, do it with ratios. Two samples of one round were taken side by side, on the same machine
+# in the same state, so what disturbed both cancels in their ratio. If the interval of the median ratio leaves
+# out 1, a difference was seen. If 1 is inside, the honest answer is "no difference", which does not say that
+# there is none: only that these samples do not show it.
 #
 # ### Exercise: `verdict`
 #
 # `verdict(first, second)` gets two lists of samples, taken in the same rounds, and returns the *faster* one,
-# `"first"` or `"second"`, or else `"no difference"`. The check gives you samples that it draws itself, among them
-# stragglers of up to six times their length, and asks:
+# `"first"` or `"second"`, or else `"no difference"`. The check gives you samples that it draws itself, among
+# them stragglers of up to six times their length, and asks:
 #
 # - of a function against itself, nearly always "no difference", whether samples vary by 5% or by 30%;
 # - a function that takes 20% less time is found with 30 samples that vary by 5%, and one that takes 5% less
@@ -201,6 +209,7 @@ print(f"in turns, on a machine that drifts as much: the second takes {ratio - 1:
 # - Of ratios take the logarithm: twice as fast and half as fast then lie equally far from 0.
 # - `np.percentile(medians, [0.5, 99.5])` is the interval.
 # - With 95% in place of 99%, one comparison in twenty of a function with itself would find a difference.
+
 
 # %% exercise="verdict"
 #| export
@@ -215,17 +224,19 @@ def verdict(first, second):
     return "second" if low > 0 else "no difference"
     ### END SOLUTION
 
+
 # %% check="verdict"
 check(verdict)
 
 # %% [markdown]
-# Now all three together: A against A again, 30 times, by your own method. In how many will it claim that one is
-# faster? And a function that does one element in ten twice, in a second call: in how many of 30 is it found to be
-slower?
+# Now all three together: A against A again, 30 times, by your own method. In how many will it claim that one
+# is faster? And a function that does one element in ten twice, in a second call: in how many of 30 is it
+# found to be slower?
 
 # %%
 predict("A/A called different", None, "of 30")
 predict("more work called slower", None, "of 30")
+
 
 # %%
 def relu_and_a_tenth(x):
@@ -255,7 +266,8 @@ reveal("more work called slower", told.count("first"), "of 30")
 #   that are not timed, to have the caches as that function itself leaves them.
 # - Rounds in random order; ratios within rounds; their median with a bootstrap interval of 99%, and with few
 #   samples that of the sign test, as resampling a few says too little.
-# - It tells you if the clock drifted or the samples were interrupted. Then the honest thing is to measure again.
+# - It tells you if the clock drifted or the samples were interrupted. Then the honest thing is to measure
+#   again.
 
 # %%
 found = compare({"a": vectorized_relu, "again": vectorized_relu, "more": relu_and_a_tenth}, x, seconds=0.4)
@@ -264,11 +276,11 @@ print(found)
 # %% [markdown]
 # ### To reflect on
 #
-# - A colleague reports the *fastest* of 1000 samples. What speaks for it, given that disturbances only add? For
-#   which questions is it the wrong number? (Think of a service that promises an answer within 10 ms.)
-# - Your verdict says "no difference" of two kernels. Which two things could that mean, and what would you do to
-#   tell them apart?
-# - You try 20 variants of a kernel, each against the old one, and keep the one that is "faster" at 95%. How likely
-#   is such a find if all 20 do nothing? What would you do before you ship it?
+# - A colleague reports the *fastest* of 1000 samples. What speaks for it, given that disturbances only add?
+#   For which questions is it the wrong number? (Think of a service that promises an answer within 10 ms.)
+# - Your verdict says "no difference" of two kernels. Which two things could that mean, and what would you do
+#   to tell them apart?
+# - You try 20 variants of a kernel, each against the old one, and keep the one that is "faster" at 95%. How
+#   likely is such a find if all 20 do nothing? What would you do before you ship it?
 # - Your benchmark calls a kernel with the same arrays over and over. Which cache are they in, by the sizes of
 #   step 3, and where will they be in a real program?
