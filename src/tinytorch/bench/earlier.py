@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch.bench.ladder import Step
+from tinytorch.machine.info import describe, fingerprint
 from tinytorch.measure.verdict import FEW_PAIRS, paired
 from tinytorch.runtime.files import UNREADABLE, write_whole
+from tinytorch.runtime.threads import get_num_threads
 
 FILE = ".tinytorch-best.json"
 #: Of the file; changes when a reader of it would have to.
@@ -51,6 +53,10 @@ class Earlier:
                 f"{aside.name}, and bests begin anew"
             )
 
+    def here(self) -> Mapping[str, Mapping[str, Best]]:
+        """Return every best on this machine, by the names of ladder and rung."""
+        return self._all.get(self._machine, {})
+
     def best(self, ladder: str, rung: str) -> Best | None:
         """Return the best of a rung of a ladder, by their names, or None."""
         return self._here(ladder).get(rung)
@@ -85,6 +91,11 @@ class Earlier:
 
     def _here(self, ladder: str) -> dict[str, Best]:
         return self._all.setdefault(self._machine, {}).setdefault(ladder, {})
+
+
+def of_workspace(folder: Path) -> Earlier:
+    """Return the bests that a workspace keeps, on this machine and with this number of threads."""
+    return Earlier(folder / FILE, f"{fingerprint(describe())}-{get_num_threads()}")
 
 
 def _read(content: Any) -> dict[str, dict[str, dict[str, Best]]]:

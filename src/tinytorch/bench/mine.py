@@ -11,20 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinytorch.bench import ladder
+from tinytorch.bench import earlier, ladder
 from tinytorch.bench.answers import ANSWERS, Function, rung
-from tinytorch.bench.earlier import FILE, Earlier
 from tinytorch.bench.ladder import Ladder, RungError
 from tinytorch.bench.trial import LeftOut, attempt
 from tinytorch.course.local import Local
 from tinytorch.course.runner import Runner
 from tinytorch.course.subject import NotAttemptedError, Subject
-from tinytorch.machine.info import describe, fingerprint
 from tinytorch.measure.limits import Limits
 from tinytorch.measure.timing import Effort
 from tinytorch.ops.registry import Operation, Rung, operations
 from tinytorch.runtime.errors import InputError
-from tinytorch.runtime.threads import get_num_threads
 from tinytorch.runtime.workspace import EXPORTED
 
 #: Calls whose time a slow kernel gets, as many as a best needs and one more; and seconds, at most.
@@ -58,7 +55,7 @@ class Mine:
                 f"none of the kernels that {folder} exports is on a ladder; those that are: "
                 f"{', '.join(ANSWERS)}. Write one, then: tito export 13_kernels"
             )
-        self._earlier = Earlier(folder / FILE, f"{fingerprint(describe())}-{get_num_threads()}")
+        self._earlier = earlier.of_workspace(folder)
         self.remarks = [self._earlier.problem] if self._earlier.problem else []
         self.any_wrong = False
         self._done: set[str] = set()  # wrong or not attempted: not tried again
