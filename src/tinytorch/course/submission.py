@@ -22,9 +22,8 @@ class Submission(local.Local):
         sys.modules[MODULE] = module
         super().__init__(vars(module))
         self._folder, self._namespace = folder, vars(module)
-        self._calls: list[tuple[Any, Any, Any]] = []  # function, args, kwargs
-        self._given: Any = ((), {})
-        self._results: list[Any] = []
+        self._given: dict[int, tuple[Any, Any, Any]] = {}  # function, args, kwargs
+        self._returned: dict[int, Any] = {}
 
     def answer(self, do: str, **request: Any) -> dict[str, Any]:
         """Do what is asked; what the learner's code raises is an answer, too."""
@@ -59,25 +58,18 @@ class Submission(local.Local):
         """Return what the function returns."""
         return self.call(target, *args, **kwargs)
 
-    def do_prepare(self, calls: Sequence[tuple[Target, Any, Any]]) -> None:
-        """Take the calls that are going to be timed."""
-        self._calls = [
-            (self._function(target), *self._resolved(args, kwargs)) for target, args, kwargs in calls
-        ]
-        self._results = [None] * len(calls)
-
-    def do_ready(self, place: int) -> None:
-        """Make the copies for one of the calls."""
-        self._given = calling.copied(self._calls[place][1:])
+    def do_ready(self, place: int, target: Target, args: Any, kwargs: Any) -> None:
+        """Take one of two calls that are going to be timed."""
+        self._given[place] = (self._function(target), *self._resolved(args, kwargs))
 
     def do_go(self, place: int) -> None:
         """Make the call, and keep what it returns: only this is timed."""
-        args, kwargs = self._given
-        self._results[place] = calling.guarded(self._calls[place][0], args, kwargs, _HERE)
+        function, args, kwargs = self._given[place]
+        self._returned[place] = calling.guarded(function, args, kwargs, _HERE)
 
     def do_result(self, place: int) -> Any:
         """Return what one of the calls returned last."""
-        return calling.plain(self._results[place])
+        return calling.plain(self._returned[place])
 
     def do_busiest(self, target: Target, args: Any, kwargs: Any, seconds: float) -> float:
         """Return the busiest thread's part of all CPU time."""

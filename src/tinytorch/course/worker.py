@@ -7,6 +7,7 @@ there before stays free, and NumPy starts some. What it answers is judged by the
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def _serve(asked: int, answers: int, folder: Path, layers: list[str]) -> None:
     from tinytorch.course import wire
     from tinytorch.course.submission import Submission
 
+    # numba asks for a lock between processes. There is one process.
+    warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
     requests = os.fdopen(asked, "rb")
 
     def read(count: int) -> bytes:

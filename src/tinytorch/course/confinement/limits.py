@@ -7,8 +7,8 @@ from typing import Any
 
 #: Files that may be open: Python and numba have some ten.
 _FILES = 256
-#: Address space for a byte of memory: threads and compilers reserve far more than they use.
-_RESERVED = 4
+#: Address space: compilers reserve more than they use, and threads do (a stack, 64 MB of the allocator).
+_RESERVED, _EACH_CPU = 4, 256 << 20
 #: Processes of this user beyond those that there are, where starting them cannot be forbidden.
 _MORE = 16
 
@@ -22,7 +22,7 @@ def limit(memory: int, file: int, processes: bool) -> None:
     """Limit memory, the size of files, open files and core dumps; and the number of processes if asked to."""
     resource: Any = importlib.import_module("resource")  # not on Windows
     wanted = {
-        resource.RLIMIT_AS: _RESERVED * memory,
+        resource.RLIMIT_AS: _RESERVED * memory + _EACH_CPU * (os.cpu_count() or 1),
         resource.RLIMIT_FSIZE: file,
         resource.RLIMIT_NOFILE: _FILES,
         resource.RLIMIT_CORE: 0,
