@@ -1,7 +1,7 @@
 """A profile in a process of its own: whatever the function does to it, the one that asked goes on.
 
 The child is told what to do in JSON on its input, and tells what it does, line by line in JSON, on what was
-its output; what the function prints goes to standard error.
+its output; what the function prints goes nowhere.
 """
 
 import contextlib
