@@ -1,16 +1,31 @@
 """What a learner predicts before a measurement, held against what is measured."""
 
+import math
+
+from tinytorch.runtime.errors import InputError
+
+#: How far off counts as about right: who is within a quarter knows what it depends on.
+_NEAR = 1.25
+
 _predicted: dict[str, tuple[float, str]] = {}
 
 
 def predict(name: str, value: float | None, unit: str = "times") -> None:
-    """Write down what a measurement is going to show; None says that there is no prediction yet."""
+    """Write down what a measurement is going to show; None says that there is no prediction yet.
+
+    Raises InputError for what is no number.
+
+    >>> predict("sectors", 4, "sectors a request")
+    sectors: 4 sectors a request, you say
+    """
     if value is None:
         _predicted.pop(name, None)
         print(f"{name}: write a number in place of None before you go on")
-    else:
-        _predicted[name] = float(value), unit
-        print(f"{name}: {value:g} {unit}, you say")
+        return
+    if isinstance(value, bool | str) or not math.isfinite(value):
+        raise InputError(f"{name}: a prediction is a number, as 8 or 0.5, not {value!r}")
+    _predicted[name] = float(value), unit
+    print(f"{name}: {value:g} {unit}, you say")
 
 
 def reveal(name: str, value: float, unit: str = "times") -> None:
@@ -29,9 +44,11 @@ def reveal(name: str, value: float, unit: str = "times") -> None:
 
 
 def _beside(said: float, value: float) -> str:
+    if said == value:
+        return "exactly"
     if said <= 0 or value <= 0:
         return f"{said - value:+.3g} off"
     ratio = said / value
-    if 0.8 <= ratio <= 1.25:
+    if 1 / _NEAR <= ratio <= _NEAR:
         return "about right"
     return f"{ratio:.2g} times that" if ratio > 1 else f"1/{1 / ratio:.2g} of that"
