@@ -19,6 +19,7 @@ from tinytorch.course.local import Local
 from tinytorch.course.runner import Runner
 from tinytorch.course.subject import NotAttemptedError, Subject
 from tinytorch.measure.limits import Limits
+from tinytorch.measure.load import BUSY, Load
 from tinytorch.measure.timing import Effort
 from tinytorch.ops.registry import Operation, Rung, operations
 from tinytorch.runtime.errors import InputError
@@ -80,9 +81,10 @@ class Mine:
         with Runner([self._text], confined=False) if self._text else nullcontext() as apart:
             how = _How(effort, limits, tell, say, apart)
             for name, shape, quick_shape, _ in ladder.CASES:
+                load = Load()
                 found = self._climbed(known[name], quick_shape if quick else shape, how)
                 if found is not None:
-                    yield self._beside_earlier(found, how)
+                    yield self._beside_earlier(found, load.of_others() <= BUSY, how)
         if self._done == set(self._functions) and not self.remarks:
             say("none of your kernels is written yet")
 
@@ -137,8 +139,8 @@ class Mine:
             self.remarks.append(line)
             how.say(line)
 
-    def _beside_earlier(self, found: Ladder, how: _How) -> Ladder:
-        """Hold each kernel against its earlier best, and keep what is better."""
+    def _beside_earlier(self, found: Ladder, quiet: bool, how: _How) -> Ladder:
+        """Hold each kernel against its earlier best, and keep what is better if the machine was quiet."""
         numpy = next(step for step in found.steps if step.rung.name == "numpy")
         steps, better = {step.rung.name: step for step in found.steps}, False
         for name, step in steps.items():
@@ -146,7 +148,7 @@ class Mine:
                 if best := self._earlier.best(found.title, name):
                     ratio = step.against_numpy / best.against_numpy
                     steps[name] = replace(step, against_earlier=ratio)
-                better |= self._earlier.take(found.title, name, step, numpy)
+                better |= quiet and self._earlier.take(found.title, name, step, numpy)
         if better and (why := self._earlier.write()):
             self._remark(f"what you reached is not kept: {why}", how)
         return replace(found, steps=tuple(steps.values()))

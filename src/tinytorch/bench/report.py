@@ -6,13 +6,12 @@ from rich.console import Console
 
 from tinytorch.bench.digits import Result
 from tinytorch.bench.ladder import Ladder, Step
+from tinytorch.measure.load import BUSY
 from tinytorch.measure.report import new_table
 from tinytorch.runtime import units
 
 #: Names of roofs in a narrow column.
 SHORT = {"compute": "peak", "l1": "L1", "l2": "L2", "l3": "L3", "memory": "mem"}
-#: CPUs that others may use on average before a reader is told of it.
-BUSY = 0.15
 
 
 def show_ladder(console: Console, ladder: Ladder) -> None:
@@ -70,7 +69,7 @@ def show_legend(console: Console, others: float, mine: bool = False) -> None:
         (
             "Every rung",
             "x earlier best: how yours stands to NumPy now, by how it did at its best here; a best "
-            "counts where its ratio to NumPy is sure to a fifth.",
+            "counts where others left the machine alone and its ratio to NumPy is sure to a fifth.",
         )
         if mine
         else ("Every rung, and the float32 network,", "what int8 costs the network is its accuracy.")

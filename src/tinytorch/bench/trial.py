@@ -54,16 +54,16 @@ def attempt(
         found: float | LeftOut = 0.0
         with contextlib.suppress(NotRunError):  # no process starts: then it is tried here at once
             if apart is not None:
-                found = _found(name, rung, operation, shapes[:1], apart)
+                found = _found(name, rung, operation, shapes[:1], shape, apart)
         if not isinstance(found, LeftOut):
-            found = _found(name, rung, operation, shapes, subject)
+            found = _found(name, rung, operation, shapes, shape, subject)
     return Tried(found, bool(heard.getvalue()))
 
 
 def _found(
-    name: str, rung: Rung, operation: Operation, shapes: tuple[Any, ...], subject: Subject
+    name: str, rung: Rung, operation: Operation, shapes: tuple[Any, ...], shape: Any, subject: Subject
 ) -> float | LeftOut:
-    before, shape = None, shapes[-1]
+    before = None
     for tried in shapes:
         inputs = drawn(operation, tried)
         work = operation.cost(*inputs).operations

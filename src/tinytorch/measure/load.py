@@ -4,6 +4,9 @@ import time
 
 import psutil
 
+#: CPUs that others may use on average before a reader is told of it.
+BUSY = 0.15
+
 
 class Load:
     """Counts from when it is made: CPU time of the whole machine, and of this process with its children."""
