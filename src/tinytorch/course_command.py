@@ -105,8 +105,10 @@ def _found(options: argparse.Namespace) -> "Workspace":
     """Return what a command is about; a notebook may be named without its module."""
     from tinytorch.course import notebook, workspace
 
-    if options.notebook is None and options.module not in notebook.known() and Path(options.module).exists():
-        return workspace.find(Path(options.module))
+    if options.notebook is None and options.module not in notebook.known():
+        path = Path(options.module)
+        if path.exists() or path.suffix in (".ipynb", ".py"):
+            return workspace.find(path)
     notebook.folder(options.module)  # an unknown one is told of
     return workspace.find(options.notebook, options.module)
 

@@ -12,6 +12,7 @@ from tinytorch.course.export import Exported
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.status import Standing, Status
 from tinytorch.course.testing import Result
+from tinytorch.runtime.units import digits, quantity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +87,9 @@ def show_status(console: "Console", found: Status) -> None:
         for one in group:
             _show_standing(console, one)
     console.print()
+    for best in found.bests:
+        faster = f"{digits(best.against_numpy)} times as fast as NumPy's, {quantity(best.seconds, 's')}"
+        console.print(f"best: {best.ladder}, {best.kernel}: {faster}", markup=False, highlight=False)
     console.print(Text(f"{found.points} of {sum(one.of for one in found.standings)} points", "bold"))
     changed = [one.name for one in found.standings if one.changed]
     if changed:

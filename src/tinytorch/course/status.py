@@ -1,5 +1,6 @@
 """How far a learner has come: what the last test found, what has changed since, and what is exported."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,23 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The best that `tito bench --mine` kept of one kernel on this machine."""
+
+    ladder: str
+    kernel: str
+    against_numpy: float  # times as fast as NumPy's in the same run
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Status:
     """Every exercise of a workspace, and whether its export is that of the notebook as it is now."""
 
     notebook: Path
     standings: tuple[Standing, ...]
     export: str  # "none", "current", "older", or why none could be made now
+    bests: tuple[Best, ...] = ()
 
     @property
     def points(self) -> int:
@@ -54,6 +66,7 @@ class Status:
             "points": self.points,
             "of": sum(one.of for one in self.standings),
             "export": self.export,
+            "bests": [asdict(one) for one in self.bests],
             "exercises": [asdict(one) | {"state": one.state, "points": one.points} for one in self.standings],
         }
 
@@ -76,7 +89,16 @@ def status(workspace: Workspace) -> Status:
         )
         for name, exercise in exercises().items()
     )
-    return Status(workspace.notebook, standings, _export(workspace, text))
+    return Status(workspace.notebook, standings, _export(workspace, text), tuple(_bests(workspace.home)))
+
+
+def _bests(folder: Path) -> Iterator[Best]:
+    from tinytorch.bench import earlier
+
+    if (folder / earlier.FILE).is_file():
+        for ladder, rungs in earlier.of_workspace(folder).here().items():
+            for kernel, best in rungs.items():
+                yield Best(ladder, kernel, best.against_numpy, best.seconds)
 
 
 def _export(workspace: Workspace, text: str) -> str:

@@ -1,11 +1,11 @@
 """`tito test`: the checks run on a notebook's exported cells, in a process apart."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytorch.course import names, notebook, outcome, tested
+from tinytorch.course import names, notebook, outcome, reading, tested
 from tinytorch.course.exercises import STEPS, Exercise, exercises, of_step
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.runner import Runner
@@ -77,11 +77,20 @@ def run(
             found.append(outcome.run(exercise, learner, seed))
     if workspace.folder is not None:
         tested.keep(workspace.folder, found, tested.digests(sources))
-    return Result(workspace.notebook, seed, tuple(found), tuple(_remarks(given, sources)))
+    remarks = (*_leaning(found, sources), *_lost(given, sources))
+    return Result(workspace.notebook, seed, tuple(found), remarks)
 
 
-def _remarks(given: Any, sources: Iterable[str]) -> Iterable[str]:
-    """Yield what is strange about cells: exercises whose cell has lost its first line."""
+def _leaning(found: Iterable[Outcome], sources: Iterable[str]) -> Iterator[str]:
+    """Yield what is written and not attempted all the same, since what it calls is still to be written."""
+    text = "\n".join(source for source in sources if names.of_cell(source)[1])
+    for one in found:
+        if one.state == "not attempted" and not reading.is_placeholder(text, one.exercise):
+            yield f"{one.exercise} is written, but calls what still raises NotImplementedError"
+
+
+def _lost(given: Any, sources: Iterable[str]) -> Iterator[str]:
+    """Yield exercises whose cell has lost its first line."""
     there = {name for source in sources for name in names.of_cell(source)[0]}
     for number, cell in enumerate(given.cells, 1):
         if cell.cell_type == "code" and not notebook.is_exported(cell.source):
