@@ -59,7 +59,8 @@ def _show_outcome(console: "Console", one: Outcome) -> None:
     if one.state in ("failed", "not run") and one.message:
         console.print(Padding(Text(one.message), (0, 0, 0, 6)))
     if one.state == "failed" and one.hint:
-        console.print(Padding(Text(f"Hint: {one.hint}"), (0, 0, 0, 6)))
+        told = one.hint if one.hint.startswith("line ") else f"Hint: {one.hint}"  # or where it raised
+        console.print(Padding(Text(told), (0, 0, 0, 6)))
 
 
 def _show_sum(console: "Console", found: Result) -> None:

@@ -1,0 +1,235 @@
+"""`tito start`, `test`, `export`, `status` and `notebook`, as a learner goes: one clear line if not."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tinytorch.cli import main
+from tinytorch.course import notebook
+
+STEP = '''\
+# %%
+#| default_exp core.kernels
+
+# %%
+#| export
+import numpy as np
+
+# %% exercise="split"
+#| export
+def split(n, workers):
+    """Return ranges that share 0 to n."""
+    ### BEGIN SOLUTION
+    workers = min(n, workers)
+    ends = [(n * number) // max(workers, 1) for number in range(workers + 1)]
+    return [(start, stop) for start, stop in zip(ends, ends[1:])]
+    ### END SOLUTION
+
+# %% check="split"
+check(split)
+
+# %% exercise="roofline"
+#| export
+def roofline(operations, bytes_moved, peak, bandwidth):
+    """Return what the roof allows, and what bounds it."""
+    ### BEGIN SOLUTION
+    of_memory = operations / bytes_moved * bandwidth
+    return (peak, "compute") if of_memory >= peak else (of_memory, "memory")
+    ### END SOLUTION
+
+# %% check="roofline"
+check(roofline)
+'''
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    """Give the module two exercises, and work in a folder with a space and letters of no ASCII."""
+    small = notebook.put_together({"1_step": STEP}, {"split": 3, "roofline": 3})
+    monkeypatch.setattr(notebook, "made", lambda module="": small)
+    (tmp_path / "Übung 1").mkdir()
+    monkeypatch.chdir(tmp_path / "Übung 1")
+    return tmp_path / "Übung 1"
+
+
+@pytest.fixture
+def tito(capsys, monkeypatch):
+    """Run a command; its status, what it printed, and what it said of errors, spaces made one."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        status = main([*map(str, arguments)])
+        told = capsys.readouterr()
+        return status, " ".join(told.out.split()), told.err
+
+    return run
+
+
+def fill(path, name, body):
+    """Write an answer into the cell of an exercise."""
+    given = nbformat.read(path, 4)
+    (cell,) = [cell for cell in given.cells if f"def {name}(" in cell.source]
+    lines = cell.source.split("\n")
+    start = next(place for place, line in enumerate(lines) if '"""' in line)
+    cell.source = "\n".join([*lines[: start + 1], *(f"    {line}" for line in body.split("\n"))])
+    nbformat.write(given, path)
+
+
+RIGHT = """\
+workers = min(n, workers)
+ends = [n * number // max(workers, 1) for number in range(workers + 1)]
+return list(zip(ends, ends[1:]))"""
+
+
+def test_a_learners_way(tito, home):
+    status, out, _ = tito("start", "13_kernels")
+    assert status == 0 and "cd 13_kernels, then tito test 13_kernels" in out
+    path = home / "13_kernels" / "kernels.ipynb"
+
+    status, out, _ = tito("test", "13_kernels", "--exercise", "split", "--exercise", "roofline")
+    assert status == 1 and "0 of 6 points: 2 not attempted" in out and "Step 4" in out
+
+    fill(path, "split", "return [(0, n)]")
+    status, out, _ = tito("test", "13_kernels", "--step", 4, "--seed", 7)
+    assert status == 1 and "split failed 0 of 3" in out and "Hint:" in out and "--seed 7" in out
+
+    fill(path, "split", RIGHT)
+    _, out, _ = tito("status")
+    assert "split failed changed since 0 of 3" in out and "nothing is exported yet" in out
+    status, out, _ = tito("test", "13_kernels", "--exercise", "split")
+    assert status == 0 and "3 of 3 points: 1 passed" in out, out
+
+    status, out, _ = tito("export", "13_kernels")
+    assert status == 0 and "exported: split left out: roofline, still to be written" in out
+    _, out, _ = tito("status", "13_kernels")
+    assert "split passed exported 3 of 3" in out and "3 of 100 points" in out
+    assert "exported: 1 of 25 functions, as they are now" in out
+    code = "from tinytorch.core.kernels import split; print(split(5, 2))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=path.parent, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[(0, 2), (2, 5)]\n", done.stderr
+
+    fill(path, "roofline", "return 1")
+    _, out, _ = tito("status")
+    assert "roofline not attempted changed since" in out and "split passed exported" in out
+    assert "the export is older than the notebook: tito export" in out
+    fill(path, "roofline", "return ((")
+    _, out, _ = tito("status")
+    assert "older than the notebook, and cell 5, line 4: '(' was never closed" in out
+
+    status, _, err = tito("start", "13_kernels")
+    assert status == 1 and "is there already, and is kept as it is" in err
+    assert "return ((" in path.read_text("utf-8")
+
+
+def test_everything_as_json(tito, home):
+    tito("start", "13_kernels", home, "--script")
+    text = (home / "kernels.py").read_text("utf-8").replace("raise NotImplementedError()", "return None")
+    (home / "kernels.py").write_text(text, "utf-8")
+    status, out, _ = tito("test", "--exercise", "split", "--json")
+    found = json.loads(out)
+    assert (status, found["passed"], found["points"], found["of"]) == (1, False, 0, 3)
+    (one,) = found["outcomes"]
+    assert (one["exercise"], one["state"], one["seed"]) == ("split", "failed", found["seed"])
+    assert one["message"]
+    status, *_ = tito("export", "--json", home / "export.json")
+    assert status == 0
+    written = json.loads((home / "export.json").read_text())
+    assert written == {
+        "file": str(home / "tinytorch_exports" / "core" / "kernels.py"),
+        "exported": ["roofline", "split"],
+        "left_out": {},
+    }
+    _, out, _ = tito("status", "--json")
+    found = json.loads(out)
+    assert (found["of"], found["export"], len(found["exercises"])) == (100, "current", 25)
+    assert {one["name"] for one in found["exercises"] if one["exported"]} == {"split", "roofline"}
+    assert [one["state"] for one in found["exercises"] if one["name"] == "split"] == ["failed"]
+
+
+def test_the_same_seed_gives_the_same_inputs(tito, home):
+    tito("start", "13_kernels", home)
+    fill(home / "kernels.ipynb", "roofline", "return operations + bytes_moved, 'compute'")
+    told = [tito("test", "--exercise", "roofline", "--seed", seed)[1] for seed in (5, 5, 6)]
+    assert told[0] == told[1] != told[2]
+
+
+def test_a_cell_that_lost_its_mark_and_one_that_leans_on_nothing(tito, home):
+    (home / "kernels.py").write_text(
+        "# %%\ndef split(n, workers):\n    return []\n\n# %%\n#| export\ndef ready():\n"
+        "    raise NotImplementedError()\n\ndef roofline(*args):\n    return ready()\n",
+        "utf-8",
+    )
+    status, out, _ = tito("test", "kernels.py", "--exercise", "split", "--exercise", "roofline")
+    assert status == 1
+    assert "cell 1 holds split and is not checked: its first line is to be #| export" in out
+    assert "roofline is written, but calls what still raises NotImplementedError" in out
+    assert [path.name for path in home.iterdir()] == ["kernels.py"]  # no workspace: nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("start", "12_x"), "no module '12_x'; there is 13_kernels"),
+        (("start", "13_kernels", "file.txt"), "is a file; name a folder"),
+        (("test",), "no workspace is here, above, or in 13_kernels; tito start 13_kernels lays one"),
+        (("test", "12_x"), "no module '12_x'; there is 13_kernels"),
+        (("test", "no.ipynb"), "no.ipynb is not there"),
+        (("test", "13_kernels", "no.ipynb"), "no.ipynb is not there"),
+        (("test", "file.txt"), "file.txt is no notebook"),
+        (("test", "empty.py"), "no cell of empty.py begins with #| export"),
+        (("test", "wrong.ipynb"), "wrong.ipynb is no notebook"),
+        (("test", "empty.py", "--step", "9"), "no step 9; steps are 1 to 8"),
+        (("test", "empty.py", "--exercise", "x"), "no exercise 'x'; those of each step are 1: time_kernel"),
+        (("test", "empty.py", "--json", "no/file"), "the folder of --json no/file does not exist"),
+        (("export", "named.py"), "named.py lies in no workspace"),
+        (("status", "empty.py"), "empty.py lies in no workspace"),
+        (("notebook",), "no workspace is here"),
+    ],
+)
+def test_errors_are_one_line(tito, home, arguments, words):
+    (home / "file.txt").write_text("")
+    (home / "empty.py").write_text("x = 1")
+    (home / "named.py").write_text("#| default_exp core.kernels\n")
+    (home / "wrong.ipynb").write_text("{")
+    status, out, err = tito(*arguments)
+    assert status == 1 and out == ""
+    assert err.startswith(f"tito {arguments[0]}: ") and err.count("\n") == 1
+    assert words in err
+
+
+def test_a_missing_extra_is_told_of(tito, home, monkeypatch):
+    (home / "kernels.py").write_text("#| export\nx = 1\n")
+    monkeypatch.setitem(sys.modules, "nbformat", None)
+    status, _, err = tito("test", "kernels.py")
+    assert status == 1
+    assert err == "tito test: notebooks need `pip install 'tinytorch-kernels[course]'`\n"
+
+
+def test_jupyterlab_is_opened_where_it_is(tito, home, monkeypatch):
+    tito("start", "13_kernels", home)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, _, err = tito("notebook")
+    assert status == 1 and "pip install jupyterlab" in err and "kernels.ipynb" in err
+    commands = []
+
+    def run(command, cwd, check):
+        commands.append((command, cwd))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(subprocess, "run", run)
+    assert tito("notebook", home)[0] == 0
+    ((command, cwd),) = commands
+    assert command == [sys.executable, "-m", "jupyterlab", str(home / "kernels.ipynb")] and cwd == home
+
+
+def test_a_student_without_answers_gains_nothing_and_hears_of_every_step(tito, home):
+    tito("start", "13_kernels", home)
+    status, out, _ = tito("test", "13_kernels")
+    assert status == 1 and "0 of 100 points: 25 not attempted" in out
+    assert all(f"Step {step}:" in out for step in range(1, 9))
