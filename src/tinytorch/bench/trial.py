@@ -21,7 +21,7 @@ from tinytorch.runtime.arrays import DType
 
 #: Seconds that one call may take: four or five of them are what a measurement needs at least.
 LONGEST = 5.0
-#: By how much the sides of the shapes tried first are smaller; one is added, so that blocks have edges.
+#: By how much the sides of the shapes tried first are smaller; they differ, and blocks have edges there.
 _SMALLER = (16, 4)
 
 
@@ -111,7 +111,7 @@ def _too_long(seconds: float) -> LeftOut:
 
 
 def _smaller(shape: tuple[int, ...], by: int) -> tuple[int, ...]:
-    return tuple(side // by + 1 for side in shape)
+    return tuple(side // by + 1 + place for place, side in enumerate(shape))
 
 
 def _at(tried: tuple[int, ...], shape: tuple[int, ...]) -> str:
