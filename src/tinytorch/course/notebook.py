@@ -5,7 +5,6 @@ them and from `exercises()`, so that an exercise's points stand in one place.
 """
 
 import copy
-import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,8 +35,9 @@ MODULE = "13_kernels"
 _STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 _BEGIN, _END = "BEGIN SOLUTION", "END SOLUTION"
 
-#: Two lines of a solution, one after the other, that are shorter than this in all could stand anywhere.
-_TELLING = 50
+#: So many lines of a solution, one after the other, tell it, if they have so many characters: fewer or shorter
+#: ones, as `c, r = cuda.grid(2)` and a comparison, stand in many a kernel.
+_RUN, _TELLING = 3, 60
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -192,9 +192,10 @@ def _solution_lines(source: str) -> Iterator[str]:
 def _check_tells_nothing(notebook: Any, solutions: list[list[str]]) -> None:
     telling = set()
     for lines in solutions:
-        for pair in itertools.pairwise(lines) if len(lines) > 1 else [(line,) for line in lines]:
-            if sum(map(len, pair)) >= _TELLING:
-                telling.add("\n".join(pair))
+        for start in range(max(len(lines) - _RUN, 0) + 1):
+            run = lines[start : start + _RUN]
+            if sum(map(len, run)) >= _TELLING:
+                telling.add("\n".join(run))
     for number, cell in enumerate(notebook.cells, 1):
         text = "\n".join(line.strip() for line in cell.source.split("\n") if line.strip())
         left = [f"### {mark}" for mark in (_BEGIN, _END) if mark in text]
