@@ -35,8 +35,8 @@ MODULE = "13_kernels"
 _STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 _BEGIN, _END = "BEGIN SOLUTION", "END SOLUTION"
 
-#: So many lines of a solution, one after the other, tell it, if they have so many characters: fewer or shorter
-#: ones, as `c, r = cuda.grid(2)` and a comparison, stand in many a kernel.
+#: So many lines of a solution, one after the other, tell it, if they have so many characters: fewer or
+#: shorter ones, as `c, r = cuda.grid(2)` and a comparison, stand in many a kernel.
 _RUN, _TELLING = 3, 60
 
 _METADATA = {
