@@ -27,6 +27,9 @@ def split(learner: Subject, rng: np.random.Generator) -> None:
         _ranges(f"split({n}, {workers})", learner.call("split", n, workers), n, workers)
 
 
+_STOP = "As with slices, `stop` is not in the range: it is where the next range starts."
+
+
 def _ranges(what: str, found: Any, n: int, workers: int) -> None:
     """Require ranges that cover 0 to n in order, none empty, as even as can be."""
     try:
@@ -47,7 +50,7 @@ def _ranges(what: str, found: Any, n: int, workers: int) -> None:
         if start < reached:
             raise WrongError(
                 f"{told}: element {start} is in two ranges",
-                "As with slices, `stop` is not in the range: it is the next range's start.",
+                _STOP,
             )
         if start > reached:
             raise WrongError(

@@ -1,0 +1,7 @@
+# says: beyond all codes is wrong.*does not fit becomes the nearest
+def quantize(x, scale):
+    if not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale must be finite and positive, not {scale}")
+    if not np.isfinite(x).all():
+        raise ValueError("x has NaN or infinity in it")
+    return np.rint(x / scale).astype(np.int64).astype(np.int8)

@@ -1,0 +1,13 @@
+# says: of a loop in the interpreter
+def quantize(x, scale):
+    if not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale must be finite and positive, not {scale}")
+    if not np.isfinite(x).all():
+        raise ValueError("x has NaN or infinity in it")
+    return np.clip(np.rint(x / scale), -128, 127).astype(np.int8)
+
+
+def quantized_relu(x, scale=1.0):
+    codes = quantize(x, scale)
+    result = [max(int(code), 0) * scale for code in codes.ravel()]
+    return np.array(result, np.float32).reshape(x.shape)
