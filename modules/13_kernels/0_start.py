@@ -2,9 +2,9 @@
 # # Module 13: Kernels
 #
 # A kernel is the innermost piece of numerical code: the loop that touches every number. Everything above it,
-# layers, networks, training, waits for it. Two loops that compute the same may differ in time by a factor of a
-# thousand, and nothing in the mathematics tells which is which. What tells is the machine: its registers, its
-# caches, its cores, its number formats. This module is about writing loops that suit them, in Python, and
+# layers, networks, training, waits for it. Two loops that compute the same may differ in time by a factor of
+# a thousand, and nothing in the mathematics tells which is which. What tells is the machine: its registers,
+# its caches, its cores, its number formats. This module is about writing loops that suit them, in Python, and
 # about measuring so that you know when you have.
 #
 # ## When you are through, you can
@@ -32,21 +32,21 @@
 #
 # ## How to work
 #
-# Every step goes the same way. Read the idea. Where a cell says `predict(...)`, put a number in place of `None`
-# and run it *before* you go on: a wrong prediction teaches more than a right one, but only if it was written
-# down. Then write the function of the exercise, and run the check below it. A check calls your function with
-# inputs it has just drawn; if something is wrong it says what it expected, what it found, and gives a hint. At
-# the end measure, and let `reveal(...)` put the measurement beside your prediction.
+# Every step goes the same way. Read the idea. Where a cell says `predict(...)`, put a number in place of
+# `None` and run it *before* you go on: a wrong prediction teaches more than a right one, but only if it was
+# written down. Then write the function of the exercise, and run the check below it. A check calls your
+# function with inputs it has just drawn; if something is wrong it says what it expected, what it found, and
+# gives a hint. At the end measure, and let `reveal(...)` put the measurement beside your prediction.
 #
-# Write the loops themselves. `np.maximum(x, 0)` is a fine ReLU and a poor exercise: somebody else's loop. Yours
-# are compiled by [numba](https://numba.pydata.org), which translates a Python function that works on numbers
-# and arrays into machine code as good as C's. The first call of such a function compiles it, which takes
-# about a second. Its arguments should be arrays and numbers.
+# Write the loops themselves. `np.maximum(x, 0)` is a fine ReLU and a poor exercise: somebody else's loop.
+# Yours are compiled by [numba](https://numba.pydata.org), which translates a Python function that works on
+# numbers and arrays into machine code as good as C's. The first call of such a function compiles it, which
+# takes about a second. Its arguments should be arrays and numbers.
 #
 # Cells that begin with `#| export` are the ones that count: `tito export 13_kernels` writes them to a module,
 # and in this folder `from tinytorch.core.kernels import vectorized_relu` is then *your* ReLU. Keep those
-# cells to definitions, and do your experiments in cells of your own. `tito test 13_kernels` runs all checks and
-# `tito status` tells how far you are.
+# cells to definitions, and do your experiments in cells of your own. `tito test 13_kernels` runs all checks
+# and `tito status` tells how far you are.
 #
 # ## Where this code lives
 #
@@ -90,6 +90,7 @@ except ImportError:  # then step 7 can only be read: its kernels stay plain func
         def jit(function=None, **options):
             return function if function else lambda function: function
 
+
 # %%
 from tinytorch.course import check, predict, reveal
 from tinytorch.measure import benchmark, compare, unchecked
@@ -103,4 +104,7 @@ from tinytorch.machine.info import describe
 machine = describe()
 print(f"{machine.cpu}: {machine.usable_cpus} CPUs that this process may use")
 print("vector instructions:", " ".join(machine.instruction_sets))
-print("compiled and computed with:", ", ".join(f"{name} {version}" for name, version in machine.versions.items()))
+print(
+    "compiled and computed with:",
+    ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+)

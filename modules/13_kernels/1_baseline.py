@@ -21,8 +21,8 @@
 # %% [markdown]
 # ### Exercise: `time_kernel`
 #
-# Call `func(*args, **kwargs)` exactly once. Return its result and the time that the call took, in microseconds,
-# as a pair.
+# Call `func(*args, **kwargs)` exactly once. Return its result and the time that the call took, in
+# microseconds, as a pair.
 #
 # - Nothing but the call belongs between the two readings of the clock: not the printing, not a conversion.
 # - A microsecond is a millionth of a second.
@@ -38,6 +38,7 @@ def time_kernel(func, *args, **kwargs):
     end = time.perf_counter()
     return result, (end - begin) * 1e6
     ### END SOLUTION
+
 
 # %% check="time_kernel"
 check(time_kernel)
@@ -60,7 +61,9 @@ edges = np.geomspace(microseconds[0], microseconds[-1] * 1.001, 11)
 for low, high in zip(edges, edges[1:]):
     count = sum(low <= one < high for one in microseconds)
     print(f"{low:8.0f} to {high:6.0f} us  {count:4}  {'#' * -(-count // 4)}")
-print(f"fastest {microseconds[0]:.0f}, median {middle:.0f}, mean {mean:.0f}, slowest {microseconds[-1]:.0f} us")
+print(
+    f"fastest {microseconds[0]:.0f}, median {middle:.0f}, mean {mean:.0f}, slowest {microseconds[-1]:.0f} us"
+)
 reveal("slowest", microseconds[-1] / microseconds[0], "times the fastest")
 
 # %% [markdown]
@@ -80,12 +83,13 @@ reveal("slowest", microseconds[-1] / microseconds[0], "times the fastest")
 # What disturbs a call makes it longer, never shorter: the scheduler gives the core to somebody else, the
 # clock frequency drops, a neighbour uses the cache. One interruption of 4 ms shifts the **mean** of 200 calls
 # of 100 us by a fifth. It cannot shift the **median**, as long as fewer than half of the calls are
-# disturbed. The **minimum** is robust too, but it tells of the luckiest call, not of a typical one. Therefore:
-# warm up, repeat, take the median, and say how far the samples spread. Step 5 takes this further; until then
-# `compare` and `benchmark` of `tinytorch.measure` do it for you.
+# disturbed. The **minimum** is robust too, but it tells of the luckiest call, not of a typical one.
+# Therefore: warm up, repeat, take the median, and say how far the samples spread. Step 5 takes this further;
+# until then `compare` and `benchmark` of `tinytorch.measure` do it for you.
 #
 # The very first call is a different matter. It brings the data into the caches, asks the system for memory,
 # and, if the function is compiled by numba, waits for the compiler:
+
 
 # %%
 @njit
@@ -113,7 +117,8 @@ for attempt in range(3):
 #   +---------+      +-----------+                          C[i, j] = total
 # ```
 #
-# **Count before you time.** The innermost line runs M * N * K times and does a multiplication and an addition:
+# **Count before you time.** The innermost line runs M * N * K times and does a multiplication and an
+# addition:
 #
 #     operations = 2 * M * N * K
 #
@@ -136,6 +141,7 @@ for attempt in range(3):
 #   type, inside of a compiled function, too.
 # - No `@`, no `np.dot`: those are what you are going to compare with.
 
+
 # %% exercise="matmul_loops"
 #| export
 @njit
@@ -155,11 +161,14 @@ def matmul_loops(A, B):
     """Return the product of (M, K) and (K, N) by three compiled loops."""
     ### BEGIN SOLUTION
     if A.shape[1] != B.shape[0]:
-        raise ValueError(f"shapes {A.shape} and {B.shape} do not fit: {A.shape[1]} columns, {B.shape[0]} rows")
+        raise ValueError(
+            f"shapes {A.shape} and {B.shape} do not fit: {A.shape[1]} columns, {B.shape[0]} rows"
+        )
     C = np.empty((A.shape[0], B.shape[1]), A.dtype)
     _matmul_loops(A, B, C)
     return C
     ### END SOLUTION
+
 
 # %% check="matmul_loops"
 check(matmul_loops)
@@ -169,9 +178,9 @@ check(matmul_loops)
 #
 # Four ways to multiply two matrices of 256 x 256 in float32: loops in the interpreter, your compiled loops,
 # NumPy (which calls BLAS, written by people who did little else for years; held to one thread here, to be
-# fair), and the **roof**: the most multiply-adds that one core can do when it touches no memory at all. Nobody
-# gets above the roof. How many times as fast as the interpreter are your loops? And how many times as fast as
-# your loops is NumPy?
+# fair), and the **roof**: the most multiply-adds that one core can do when it touches no memory at all.
+# Nobody gets above the roof. How many times as fast as the interpreter are your loops? And how many times as
+# fast as your loops is NumPy?
 
 # %%
 predict("compiled", None, "times as fast as the interpreter")

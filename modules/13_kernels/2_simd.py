@@ -33,8 +33,8 @@
 # ReLU is max(0, x), the simplest kernel of a neural network: read a number, compare, write a number. Write it
 # for arrays of any shape, float32 or float64, into a new array of the same shape and dtype.
 #
-# - A loop over `x.size` wants arrays of one dimension. `np.ascontiguousarray(x)` has its numbers in a row, and
-#   copies only if x has not; `.reshape(-1)` of that is a view of one dimension.
+# - A loop over `x.size` wants arrays of one dimension. `np.ascontiguousarray(x)` has its numbers in a row,
+#   and copies only if x has not; `.reshape(-1)` of that is a view of one dimension.
 # - `np.empty(shape, dtype)` makes the array for the result, without the time to fill it.
 # - NaN stays NaN: a network whose numbers have gone wrong should say so. Every comparison with NaN is false.
 #   Which of `x > 0` and `x < 0` should you ask, then?
@@ -45,6 +45,7 @@
 
 # %%
 predict("relu_speedup", None, "times as fast as the Python loop")
+
 
 # %% exercise="vectorized_relu"
 #| export
@@ -65,8 +66,10 @@ def vectorized_relu(x):
     return result
     ### END SOLUTION
 
+
 # %% check="vectorized_relu"
 check(vectorized_relu)
+
 
 # %%
 def relu_in_python(x):
@@ -75,10 +78,14 @@ def relu_in_python(x):
 
 x = np.random.default_rng().standard_normal(1_000_000).astype(np.float32)
 times = compare(
-    {"yours": vectorized_relu, "NumPy": lambda x: np.maximum(x, 0), "interpreter": relu_in_python}, x, seconds=0.5
+    {"yours": vectorized_relu, "NumPy": lambda x: np.maximum(x, 0), "interpreter": relu_in_python},
+    x,
+    seconds=0.5,
 )
 print(times)
-reveal("relu_speedup", times["interpreter"].median / times["yours"].median, "times as fast as the Python loop")
+reveal(
+    "relu_speedup", times["interpreter"].median / times["yours"].median, "times as fast as the Python loop"
+)
 
 # %% [markdown]
 # **What is the limit here?** Not arithmetic: ReLU does one comparison for 8 bytes that move, 4 read and 4
@@ -90,8 +97,8 @@ rate = 2 * x.nbytes / times["yours"].median
 print(f"{rate / 1e9:.1f} GB/s, {rate / 8e9:.2f} billion elements a second")
 
 # %% [markdown]
-# A kernel that does so little for each byte is **memory-bound**: twice as many lanes would not make it faster.
-# The way out is to do more with each number while it is in a register. That is the next exercise.
+# A kernel that does so little for each byte is **memory-bound**: twice as many lanes would not make it
+# faster. The way out is to do more with each number while it is in a register. That is the next exercise.
 
 # %% [markdown]
 # ### Exercise: `vectorized_operations`
@@ -122,7 +129,8 @@ print(f"{rate / 1e9:.1f} GB/s, {rate / 8e9:.2f} billion elements a second")
 #
 # Write the one pass, in one compiled loop.
 #
-# - Different shapes: a `ValueError` that names both. NumPy would stretch (3, 1) to (3, 4); here it is an error.
+# - Different shapes: a `ValueError` that names both. NumPy would stretch (3, 1) to (3, 4); here it is an
+#   error.
 # - Elements belong together by index. If x is in C order and y in Fortran order (a transposed view), a flat
 #   walk through both memories pairs the wrong ones: bring both into one order first.
 # - A compiled function may return two numbers as a tuple.
@@ -130,6 +138,7 @@ print(f"{rate / 1e9:.1f} GB/s, {rate / 8e9:.2f} billion elements a second")
 
 # %%
 predict("fused", None, "times as fast as NumPy")
+
 
 # %% exercise="vectorized_operations"
 #| export
@@ -167,8 +176,10 @@ def vectorized_operations(x, y):
     }
     ### END SOLUTION
 
+
 # %% check="vectorized_operations"
 check(vectorized_operations)
+
 
 # %%
 def five_in_numpy(x, y):
@@ -196,6 +207,7 @@ reveal("fused", times["NumPy"].median / times["yours"].median, "times as fast as
 #
 # Every function under `@njit` keeps what it was compiled to: `function.inspect_asm()` gives the text, by the
 # types of the arguments. Here are two loops that look alike. Which of them will be vectorized?
+
 
 # %%
 @njit
@@ -243,8 +255,8 @@ show(add_up, additions)
 # On ARM the lanes are in the register's name: `fadd v0.4s, v1.4s, v2.4s` adds four, `fadd s0, s0, s1` one.
 #
 # So `double` uses whole registers, several of them by turns: the compiler has also **unrolled** the loop, so
-# that additions which do not depend on each other can overlap. `add_up` adds one number at a time, and always to
-# the same register: each addition waits for the one before, about 4 cycles of the clock.
+# that additions which do not depend on each other can overlap. `add_up` adds one number at a time, and always
+# to the same register: each addition waits for the one before, about 4 cycles of the clock.
 #
 # Why does the compiler not add eight partial sums in eight lanes? Because the result would be another one.
 # Addition of floats is not associative:
@@ -259,6 +271,7 @@ print("(1e8 - 1e8) + 1 =", (big - big) + small)
 # the same sum, and such a loop is vectorized. For floats you have to allow it, in so many words:
 # `fastmath={"reassoc"}` lets the compiler reassociate. (`fastmath=True` allows far more: it also assumes that
 # there is no NaN and no infinity, and your ReLU would lose its NaN.)
+
 
 # %%
 @njit(fastmath={"reassoc"})
@@ -284,6 +297,7 @@ show(add_up_in_lanes, additions)
 # - Labels and symbols may contain anything: `zmm_of_the_sum` is no register, nor is the `v1` in the middle of
 #   `relu2v1B38`. In a regular expression `\b` is a place where a word begins or ends.
 
+
 # %% exercise="simd_registers"
 #| export
 def simd_registers(assembly):
@@ -292,9 +306,11 @@ def simd_registers(assembly):
     patterns = {"xmm": r"%xmm\d", "ymm": r"%ymm\d", "zmm": r"%zmm\d", "neon": r"\bv\d+\."}
     lines = assembly.splitlines()
     return {
-        kind: sum(re.search(pattern, line) is not None for line in lines) for kind, pattern in patterns.items()
+        kind: sum(re.search(pattern, line) is not None for line in lines)
+        for kind, pattern in patterns.items()
     }
     ### END SOLUTION
+
 
 # %% check="simd_registers"
 check(simd_registers)
@@ -310,7 +326,9 @@ predict("sum_in_lanes", None, "times as fast as one by one")
 short = x[:65_536].copy()
 times = compare({"one by one": add_up, "in lanes": add_up_in_lanes}, short, seconds=0.4, tolerance=1e-3)
 for name, function in {"one by one": add_up, "in lanes": add_up_in_lanes}.items():
-    print(f"{name:10} {times[name].median / short.size * 1e9:6.3f} ns a number  {simd_registers(assembly(function))}")
+    print(
+        f"{name:10} {times[name].median / short.size * 1e9:6.3f} ns a number  {simd_registers(assembly(function))}"
+    )
 reveal("sum_in_lanes", times["one by one"].median / times["in lanes"].median, "times as fast as one by one")
 print("_relu     ", simd_registers(assembly(_relu)))
 print("_operations", simd_registers(assembly(_operations)))
@@ -318,7 +336,8 @@ print("_operations", simd_registers(assembly(_operations)))
 # %% [markdown]
 # More than the number of lanes? Lanes are one factor, and the broken chain is the other: several registers of
 # partial sums are added to in turn, and none waits for the last addition to itself. (A few wide registers
-# show up in every count. The code that receives the arguments uses them to clear memory, outside of the loop.)
+# show up in every count. The code that receives the arguments uses them to clear memory, outside of the
+# loop.)
 #
 # Your `_operations` has two sums, so two chains. Put `fastmath={"reassoc"}` on it, or give it a few partial
 # sums by hand, and look at both again: the code and the time.
