@@ -63,6 +63,18 @@ def test_roofline_points():
     assert "share of its roof: unknown" in rows[3]["told"]
 
 
+def test_points_that_are_looked_for():
+    data = examples.roofline(count=30)
+    points = (*data.points[:-1], replace(data.points[-1], label="here"))
+    spec = roofline_chart(replace(data, points=points)).to_dict()
+    rows = answers(roofline_chart(replace(data, points=points)))
+    assert rows[-1]["told"].startswith("kernel_29\n")
+    assert [row["size"] for row in rows] == [*[min(row["size"] for row in rows)] * 29, rows[-1]["size"]]
+    assert rows[-1]["size"] > rows[0]["size"]
+    assert "here" in {row["text"] for row in marks(spec, "words")}
+    assert "kernel_29" not in {row["text"] for row in marks(spec, "words")}
+
+
 def test_a_roof_bounds_by_bandwidth_below_the_ridge_and_by_the_peak_above():
     data = examples.roofline()
     point = RooflinePoint("x", 0.5, 1e9, "L3")
@@ -133,6 +145,15 @@ def test_a_ladder_is_logarithmic_only_where_it_must(span, kind):
     ]
     assert scale["type"] == kind
     assert (scale["domain"][0] == 0) == (kind == "linear")
+
+
+def test_a_ladder_with_rungs_that_were_measured_before():
+    data = examples.ladder()
+    data = replace(data, rungs=(*data.rungs[:2], replace(data.rungs[2], against_earlier=1.25)))
+    assert answers(ladder_chart(data))[2]["told"].endswith("x earlier best: 1.25")
+    table = ladder_table(data)
+    assert table.headers[-1] == "x earlier best"
+    assert [row[-1] for row in table.rows] == ["", "", "1.25"]
 
 
 def test_a_ladder_that_numpy_is_not_on():

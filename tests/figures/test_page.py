@@ -103,7 +103,7 @@ def test_names_reach_the_figures_as_they_are(hostile):
     # Fields are ours alone: what a user named is never read as a path or an expression.
     fields = re.findall(r'"field": "([^"]*)"', hostile)
     assert set(fields) <= {
-        "x", "y", "x2", "y2", "end", "base", "told", "text", "bound", "roof", "series", "filled",
+        "x", "y", "x2", "y2", "end", "base", "told", "text", "bound", "roof", "series", "filled", "size",
     }  # fmt: skip
 
 
