@@ -6,6 +6,7 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
+
 from tinytorch.course import wire
 from tinytorch.course.subject import Mine, Other, Probe
 

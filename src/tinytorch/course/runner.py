@@ -38,9 +38,11 @@ __all__ = ["Limits", "Runner"]
 
 #: A yardstick that takes so many times its time in this process, and a pause of the system, was slowed down.
 _TAMPERED, _SLACK = 5.0, 0.02
+#: Seconds of work around a call that may go unseen, and how often more than that has to be seen.
+_UNSEEN, _ATTEMPTS = 0.005, 5
 #: Bytes a second that go over the channel at the least, on a busy machine.
 _LEAST_SPEED = 20e6
-#: Warp instructions of a kernel in the emulator: five seconds where one warp loops. Exercises take some thousand.
+#: Warp instructions of a kernel in the emulator: five seconds if one warp loops. Exercises take some thousand.
 _STEPS = 100_000
 _GPU_MEMORY, _MOST_PTX = 256 << 20, 4 << 20
 _NONE = re.compile(r"there is no function (\w+) yet")
@@ -122,19 +124,21 @@ class Runner:
         args, kwargs = _scaled((call.args, call.kwargs), factor)
         return self._seconds("ready", place=place, target=call.target, args=args, kwargs=kwargs)[0]
 
-    def _results(self, calls: tuple[Call, Call], more_before: float, most: float) -> list[Any]:
+    def _results(self, calls: tuple[Call, Call], longer: float, most: float) -> list[Any]:
         """Return what was returned last, unless the first call's work is done before or after it.
 
-        `more_before` is how much longer its arguments took than the second's, and `most` how long work may
-        take that goes unseen. A pause of the system is no work: only what is seen three times counts.
+        `longer` is by how much its arguments took longer than the second's, `most` what may go unseen. A
+        pause of the system is no work: what takes long counts if it does so again and again.
         """
-        allowed = max(most, _SLACK) + _size(calls[0]) / _LEAST_SPEED
-        for attempt in range(3):
+        most = max(most, _UNSEEN)
+        longer -= max(0, _size(calls[0]) - _size(calls[1])) / _LEAST_SPEED
+        for attempt in range(_ATTEMPTS):
             if attempt:
                 self._get_ready(0, calls[0])
                 self._seconds("go", place=0)
             (first, result), (second, other) = (self._seconds("result", place=place) for place in (0, 1))
-            if max(more_before, first - second) <= allowed + _size(result) / _LEAST_SPEED:
+            later = first - second - max(0, _size(result) - _size(other)) / _LEAST_SPEED
+            if max(longer, later) <= most:
                 return [result, other]
         raise WrongError(
             "it does its work outside of the call that is timed",
