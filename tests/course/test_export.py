@@ -95,8 +95,8 @@ def test_what_is_still_to_be_written_is_left_out_with_all_that_uses_it(workspace
     assert found.left_out == {
         "_inner": "still to be written",
         "quantize": "still to be written",
-        "quantized_relu": "uses quantize, which is left out",
-        "later": "uses quantized_relu, which is left out",
+        "quantized_relu": "uses quantize",
+        "later": "uses quantized_relu",
     }
     for words in ("def quantize", "@njit", "later", "demonstration", "#|", "# cell 6"):
         assert words not in found.text

@@ -137,7 +137,7 @@ def _left_out(statements: list[_Statement]) -> dict[str, str]:
         missing = waiting.pop()
         for name, statement in last.items():
             if name not in found and missing in statement.uses:
-                found[name] = f"uses {missing}, which is left out"
+                found[name] = f"uses {missing}"
                 waiting.append(name)
     return found
 

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tinytorch.course.exercises import STEPS
+from tinytorch.course.exercises import STEPS, exercises
 from tinytorch.course.export import Exported
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.status import Standing, Status
@@ -33,8 +33,11 @@ def show_result(console: "Console", found: Result) -> None:
     for step, outcomes in groupby(found.outcomes, lambda one: one.step):
         group = list(outcomes)
         _show_step(console, step, sum(one.points for one in group), sum(one.of for one in group))
+        following = next((one for one in group if one.state == "not attempted"), None)
         for one in group:
             _show_outcome(console, one)
+            if one is following:
+                _show_below(console, f"to write: {exercises()[one.exercise].title}")
     console.print()
     for remark in found.remarks:
         console.print(Text(remark, "yellow"))
@@ -57,10 +60,13 @@ def _show_outcome(console: "Console", one: Outcome) -> None:
     row.add_row(f"  {one.exercise}", Text(one.state, _STYLES[one.state]), f"{one.points} of {one.of}")
     console.print(row)
     if one.state in ("failed", "not run") and one.message:
-        console.print(Padding(Text(one.message), (0, 0, 0, 6)))
-    if one.state == "failed" and one.hint:
-        told = one.hint if one.hint.startswith("line ") else f"Hint: {one.hint}"  # or where it raised
-        console.print(Padding(Text(told), (0, 0, 0, 6)))
+        _show_below(console, one.message)
+    if one.state == "failed" and one.hint:  # or where it raised
+        _show_below(console, one.hint if one.hint.startswith("line ") else f"Hint: {one.hint}")
+
+
+def _show_below(console: "Console", text: str) -> None:
+    console.print(Padding(Text(text), (0, 0, 0, 6)))
 
 
 def _show_sum(console: "Console", found: Result) -> None:
@@ -76,8 +82,12 @@ def show_exported(console: "Console", found: Exported, file: "Path") -> None:
     """Show what an export holds, what it leaves out and why, and how to use it."""
     console.print(f"written: {file}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"exported: {', '.join(found.names)}", markup=False, highlight=False)
+    reasons: dict[str, list[str]] = {}
     for name, why in found.left_out.items():
-        console.print(f"left out: {name}, {why}", markup=False, highlight=False)
+        if not name.startswith("_"):
+            reasons.setdefault(why, []).append(name)
+    for why, left_out in reasons.items():
+        console.print(f"left out, {why}: {', '.join(left_out)}", markup=False, highlight=False)
 
 
 def show_status(console: "Console", found: Status) -> None:
