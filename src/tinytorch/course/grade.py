@@ -205,15 +205,16 @@ class _Watch:
 
 def _show(console: Console, result: Grades) -> None:
     """Print points by student and step, and what could not be graded."""
-    table = new_table("Points")
-    table.add_column("student")
-    for step, of in grades.worth().items():
-        table.add_column(f"{step} ({of})", justify="right")
-    table.add_column(f"total ({sum(grades.worth().values())})", justify="right")
-    for grade in result.grades:
-        table.add_row(
-            escape(plain(grade.student)), *(str(grade.of_step(step)) for step in STEPS), str(grade.points)
-        )
+    table = new_table("Points by step")
+    table.add_column("student", overflow="fold")
+    for step in (*STEPS, "total"):
+        table.add_column(str(step), justify="right", no_wrap=True)
+    rows = [
+        (escape(plain(grade.student)), [*map(grade.of_step, STEPS), grade.points]) for grade in result.grades
+    ]
+    worth = grades.worth()
+    for name, points in [*rows, ("[dim]possible[/dim]", [*worth.values(), sum(worth.values())])]:
+        table.add_row(name, *map(str, points))
     console.print(table)
     for grade in result.grades:
         if not grade.graded:

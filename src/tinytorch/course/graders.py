@@ -95,7 +95,7 @@ class Graders:
         rest = [
             Outcome(each.name, each.step, "not run", 0, each.points, found.problem)
             for each in exercises().values()
-            if each.name not in judged
+            if judged and each.name not in judged
         ]
         return Grade(
             submission.student,
