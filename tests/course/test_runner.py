@@ -1,6 +1,7 @@
 """A submission in its process: what it answers, and that nothing it does harms or deceives anybody."""
 
 import os
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -685,6 +686,22 @@ def test_without_confinement_what_it_started_is_ended_all_the_same():
             return
         time.sleep(0.1)
     raise AssertionError("they still run")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a process does not see that its parent is no more")
+def test_a_process_ends_with_the_one_that_started_it():
+    code = (
+        "import os; from tinytorch.course.runner import Runner; learner = Runner(['def f(): pass']);"
+        "learner.call('f'); print(learner._process.pid, learner._folder, flush=True); os._exit(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pid, folder = done.stdout.split()
+    process.remove(Path(folder))
+    for _ in range(100):
+        if not running(int(pid)):
+            return
+        time.sleep(0.1)
+    raise AssertionError("it still runs")
 
 
 def running(pid):

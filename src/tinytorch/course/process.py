@@ -84,6 +84,7 @@ class Process:
             "confined": confined,
             "memory": limits.memory,
             "file": limits.file,
+            "seconds": limits.total + _START,
             "cache": str(folders.cache()),
         }
         self._child = subprocess.Popen(

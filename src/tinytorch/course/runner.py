@@ -42,7 +42,7 @@ _TAMPERED, _SLACK = 5.0, 0.02
 _UNSEEN, _ATTEMPTS = 0.005, 5
 #: Bytes a second that go over the channel at the least, on a busy machine.
 _LEAST_SPEED = 20e6
-#: Warp instructions of a kernel in the emulator: five seconds if one warp loops. Exercises take some thousand.
+#: Warp instructions of a kernel in the emulator: 5 s if one warp loops. Exercises take some thousand.
 _STEPS = 100_000
 _GPU_MEMORY, _MOST_PTX = 256 << 20, 4 << 20
 _NONE = re.compile(r"there is no function (\w+) yet")

@@ -30,7 +30,7 @@ def describe() -> tuple[Layer, ...]:
     from tinytorch.course.confinement import landlock, limits, privileges, seccomp
 
     return (
-        Layer(LIMITS, "address space, size of files, open files, no core dumps", limits.in_force()),
+        Layer(LIMITS, "address space, size of files, open files, CPU time, no core dumps", limits.in_force()),
         Layer(
             PRIVILEGES,
             "nothing that root may do beyond others, and no way to regain it",
@@ -54,8 +54,8 @@ def describe() -> tuple[Layer, ...]:
 def confine(plan: dict[str, Any]) -> list[str]:
     """Confine this process for good, and return the names of the layers that are in force.
 
-    `plan` holds "folder", which it may write to, "cache" that it may read, "memory" and "file" in bytes.
-    Raises OSError if a layer that the system has cannot be had.
+    `plan` holds "folder", which it may write to, "cache" that it may read, "memory" and "file" in bytes, and
+    "seconds" of a CPU. Raises OSError if a layer that the system has cannot be had.
     """
     from tinytorch.course.confinement import audit, landlock, limits, places, privileges, seccomp
 
@@ -63,7 +63,7 @@ def confine(plan: dict[str, Any]) -> list[str]:
     folder = Path(plan["folder"])
     readable, hidden = places.readable(Path(plan["cache"])), places.hidden()
     if LIMITS in names:
-        limits.limit(plan["memory"], plan["file"], processes=CALLS not in names)
+        limits.limit(plan["memory"], plan["file"], plan["seconds"], processes=CALLS not in names)
     if PRIVILEGES in names:
         privileges.drop(folder)
     if FILES in names:

@@ -18,14 +18,19 @@ def in_force() -> bool:
     return os.name == "posix"
 
 
-def limit(memory: int, file: int, processes: bool) -> None:
-    """Limit memory, the size of files, open files and core dumps; and the number of processes if asked to."""
+def limit(memory: int, file: int, seconds: float, processes: bool) -> None:
+    """Limit memory, the size of files, open files, core dumps, and the number of processes if asked to.
+
+    In `seconds` a process cannot come to the limit of CPU time: it is for one that nobody watches any more.
+    """
+    cpus = os.cpu_count() or 1
     resource: Any = importlib.import_module("resource")  # not on Windows
     wanted = {
-        resource.RLIMIT_AS: _RESERVED * memory + _EACH_CPU * (os.cpu_count() or 1),
+        resource.RLIMIT_AS: _RESERVED * memory + _EACH_CPU * cpus,
         resource.RLIMIT_FSIZE: file,
         resource.RLIMIT_NOFILE: _FILES,
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: int(cpus * seconds),
     }
     if processes:
         wanted[resource.RLIMIT_NPROC] = _processes() + _MORE

@@ -31,16 +31,21 @@ _SYSTEM = {
 _NAMED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CONDA_PREFIX", "CUDA_HOME", "CUDA_PATH")
 
 
-def readable(cache: Path) -> list[Path]:
-    """Return what may be read, with all that is in it; `cache` is the folder of compiled kernels."""
-    python = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+def python() -> list[Path]:
+    """Return where Python, its libraries and this package are."""
+    found = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     # Next to a program of a virtual environment may lie anything: a prefix is not taken whole.
     for prefix in {Path(sys.prefix), Path(sys.base_prefix)}:
-        python += (prefix / name for name in ("lib", "lib64", "Lib", "DLLs", "bin", "Scripts", "pyvenv.cfg"))
-    sites = [Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
+        found += (prefix / name for name in ("lib", "lib64", "Lib", "DLLs", "bin", "Scripts", "pyvenv.cfg"))
+    found += (Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages"))
+    return _existing([*found, _PACKAGE])
+
+
+def readable(cache: Path) -> list[Path]:
+    """Return what may be read, with all that is in it; `cache` is the folder of compiled kernels."""
     named = [Path(part) for name in _NAMED for part in os.environ.get(name, "").split(os.pathsep) if part]
     system = [Path(place) for place in _SYSTEM.get(sys.platform, ("/usr", "/lib"))]
-    return _existing([*python, *sites, *named, *system, _PACKAGE, cache])
+    return _existing([*python(), *named, *system, cache])
 
 
 def hidden() -> list[Path]:
