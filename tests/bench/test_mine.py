@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.roofs import made
-from tinytorch.bench import answers, ladder, mine, report, run, trial
+from tinytorch.bench import answers, earlier, ladder, mine, report, run, trial
 from tinytorch.bench.earlier import FILE, SCHEMA, Earlier
 from tinytorch.bench.ladder import Step
 from tinytorch.bench.mine import Mine
@@ -341,11 +341,11 @@ def test_a_best_is_kept(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_best_that_is_not_sure_is_not_kept(tmp_path):
+def test_a_best_that_is_not_stable_is_not_kept(tmp_path):
     bests = Earlier(tmp_path / FILE, "here")
     wild = (1e-3, 2e-3, 3e-3) * 3
     assert not bests.take("relu 9", "yours: x", step(2.0, wild), step(1.0))
-    assert not bests.take("relu 9", "yours: x", step(2.0, (1e-3,) * 5), step(1.0))
+    assert not bests.take("relu 9", "yours: x", step(2.0, (1e-3,) * 4), step(1.0))
     assert bests.take("relu 9", "yours: x", step(2.0, wild), step(1.0, wild))  # disturbed together
     assert bests.best("relu 9", "yours: x").against_numpy == 2.0
 
@@ -372,8 +372,7 @@ def test_a_broken_file_is_set_aside(content, tmp_path):
 
 def test_against_their_earlier_best(tmp_path, monkeypatch):
     monkeypatch.setattr(mine, "BUSY", 1e9)
-    monkeypatch.setattr("tinytorch.bench.earlier.SURE", 1e9)
-    monkeypatch.setattr("tinytorch.bench.earlier.FEW_PAIRS", 1)
+    monkeypatch.setattr(earlier, "stable", lambda *_: True)
     _, (first,), _ = climbed({"vectorized_relu": relu}, tmp_path)
     assert first.steps[-1].against_earlier is None
     kept = json.loads((tmp_path / FILE).read_text())
@@ -386,6 +385,10 @@ def test_against_their_earlier_best(tmp_path, monkeypatch):
     last = second.steps[-1]
     assert last.against_earlier == pytest.approx(last.against_numpy / best["against_numpy"])
     assert [each.against_earlier for each in second.steps[:-1]] == [None] * 4
+    for each, count in ((first, 1), (second, 0)):
+        console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+        report.show_ladder(console, each)
+        assert console.export_text().count("none yet") == count
     again = json.loads((tmp_path / FILE).read_text())["machines"][machine]["relu 100"][
         "yours: vectorized_relu"
     ]
@@ -394,8 +397,7 @@ def test_against_their_earlier_best(tmp_path, monkeypatch):
 
 def test_nothing_is_kept_of_a_busy_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(mine, "BUSY", -1)
-    monkeypatch.setattr("tinytorch.bench.earlier.SURE", 1e9)
-    monkeypatch.setattr("tinytorch.bench.earlier.FEW_PAIRS", 1)
+    monkeypatch.setattr(earlier, "stable", lambda *_: True)
     climbed({"vectorized_relu": relu}, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -5,7 +5,7 @@ and compared, under the machine's fingerprint and its number of threads; the tim
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +13,13 @@ from typing import Any
 
 from tinytorch.bench.ladder import Step
 from tinytorch.machine.info import describe, fingerprint
-from tinytorch.measure.verdict import FEW_PAIRS, paired
+from tinytorch.measure.measurement import Measurement
 from tinytorch.runtime.files import UNREADABLE, write_whole
 from tinytorch.runtime.threads import get_num_threads
 
 FILE = ".tinytorch-best.json"
 #: Of the file; changes when a reader of it would have to.
 SCHEMA = 1
-#: How wide the interval of a ratio may be, high by low, for a best: more, and the luckiest run would be it.
-SURE = 1.2
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,11 @@ class Earlier:
         return self._here(ladder).get(rung)
 
     def take(self, ladder: str, rung: str, step: Step, numpy: Step) -> bool:
-        """Take in what was measured if it is better than ever, and sure; says whether."""
+        """Take in what was measured if it is better than ever, and stable; says whether."""
         known = self.best(ladder, rung)
         if known is not None and step.against_numpy <= known.against_numpy:
             return False
-        # By pairs: what disturbed both in a round is no matter.
-        sure = paired(rung, step.measurement.samples, "numpy", numpy.measurement.samples)
-        if sure.pairs < FEW_PAIRS or sure.high > SURE * sure.low:
+        if not stable(step.measurement.samples, numpy.measurement.samples):
             return False
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._here(ladder)[rung] = Best(step.against_numpy, step.measurement.median, now)
@@ -96,6 +92,16 @@ class Earlier:
 def of_workspace(folder: Path) -> Earlier:
     """Return the bests that a workspace keeps, on this machine and with this number of threads."""
     return Earlier(folder / FILE, f"{fingerprint(describe())}-{get_num_threads()}")
+
+
+def stable(samples: Sequence[float], others: Sequence[float]) -> bool:
+    """Say whether ratios within rounds agree as well as is asked of times: what disturbs both is no matter.
+
+    >>> stable([1.0, 2.0, 4.0, 2.0, 1.0], [0.5, 1.0, 2.0, 1.0, 0.5])
+    True
+    """
+    ratios = tuple(own / other for own, other in zip(samples, others, strict=False))  # slow ones have fewer
+    return Measurement("ratio", ratios, calls=1).stable
 
 
 def _read(content: Any) -> dict[str, dict[str, dict[str, Best]]]:

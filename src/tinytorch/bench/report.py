@@ -69,7 +69,7 @@ def show_legend(console: Console, others: float, mine: bool = False) -> None:
         (
             "Every rung",
             "x earlier best: how yours stands to NumPy now, by how it did at its best here; a best "
-            "counts where others left the machine alone and its ratio to NumPy is sure to a fifth.",
+            "counts where others left the machine alone and its ratio to NumPy was stable.",
         )
         if mine
         else ("Every rung, and the float32 network,", "what int8 costs the network is its accuracy.")
