@@ -53,12 +53,14 @@ check(time_kernel)
 predict("slowest", None, "times the fastest")
 
 # %%
+from itertools import pairwise
+
 numbers = np.arange(1_000_000, dtype=np.float32)
 microseconds = sorted(time_kernel(np.sum, numbers)[1] for _ in range(200))
 mean, middle = statistics.fmean(microseconds), statistics.median(microseconds)
 
 edges = np.geomspace(microseconds[0], microseconds[-1] * 1.001, 11)
-for low, high in zip(edges, edges[1:]):
+for low, high in pairwise(edges):
     count = sum(low <= one < high for one in microseconds)
     print(f"{low:8.0f} to {high:6.0f} us  {count:4}  {'#' * -(-count // 4)}")
 print(

@@ -99,8 +99,15 @@ class Local:
 
 
 def _plain(function: Any) -> Any:
-    """Return the Python function behind a compiled one."""
-    return getattr(function, "py_func", function)
+    """Return the Python function behind a compiled one: of numba's dispatchers and universal functions."""
+    for maker in (
+        function,
+        getattr(function, "_dispatcher", None),
+        getattr(function, "gufunc_builder", None),
+    ):
+        if inspect.isfunction(plain := getattr(maker, "py_func", None)):
+            return plain
+    return function
 
 
 def _own_source(function: Any) -> str:
@@ -132,7 +139,7 @@ def _source(functions: Mapping[str, Any], name: str) -> str:
         if (known_as, id(value)) in seen:
             continue
         seen.add((known_as, id(value)))
-        value = _plain(value)
+        compiled, value = value, _plain(value)
         if isinstance(value, ModuleType):
             imports.add(f"import {value.__name__} as {known_as}")
         elif parts := _parts(value):
@@ -141,12 +148,17 @@ def _source(functions: Mapping[str, Any], name: str) -> str:
         elif _is_own(value):
             text, given = _own_source(value), value.__name__
             texts[f"{given} {id(value)}"] = text
-            if given not in (known_as, "<lambda>"):
+            if compiled is not value:  # where the text of the function does not say so: f = njit(g)
+                imports.add("from numba import njit")
+                imports.add(f"{known_as} = njit({given if given != '<lambda>' else known_as})")
+            elif given not in (known_as, "<lambda>"):
                 imports.add(f"{known_as} = {given}")
             around = _surroundings(value)
             waiting += ((used, around[used]) for used in reading.names(text) if used in around)
         elif name_of := getattr(value, "__name__", ""):
             module = getattr(value, "__module__", None)
+            if module == "__main__":
+                continue
             imports.add(
                 f"from {module} import {name_of} as {known_as}" if module else f"{known_as} = None.{name_of}"
             )

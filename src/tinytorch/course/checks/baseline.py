@@ -24,8 +24,7 @@ def time_kernel(learner: Subject, rng: np.random.Generator) -> None:
             f"func was called {comparing.told(calls)} times, should be called once",
             "Call it between the two readings of the clock, and keep what it returns.",
         )
-    for seconds in rng.uniform((0.01, 0.06), (0.02, 0.08)):
-        _require_time(learner, float(seconds))
+    _require_times(learner, *(float(seconds) for seconds in rng.uniform((0.01, 0.06), (0.015, 0.08))))
     if "time.time" in learner.uses("time_kernel"):
         raise WrongError(
             "time.time() tells the time of day, which the system corrects: it may jump, even backwards",
@@ -62,26 +61,29 @@ def _require_passed(passed: Any, given: np.ndarray) -> None:
         raise WrongError(f"func was called with the keywords {kwargs}, should be {{'scale': 0.5}}", hint)
 
 
-def _require_time(learner: Subject, seconds: float) -> None:
-    """Require the time of a func that sleeps so long: never less, and in one of three tries not much more."""
-    times = [_timed(learner, Probe("sleeping", (seconds,)), 0)[1] for _ in range(3)]
-    low, high = 0.98 * seconds, 3 * seconds + 0.02
-    asked = f"for a func that takes {seconds * 1e6:,.0f} microseconds it tells {min(times):.6g}"
+def _require_times(learner: Subject, *seconds: float) -> None:
+    """Require the times of funcs that sleep so long: never less, and in one of three tries not much more."""
+    told = [min(_timed(learner, Probe("sleeping", (each,)), 0)[1] for _ in range(3)) for each in seconds]
+    asked = " and ".join(
+        f"{time:.6g} for one of {each * 1e6:,.0f}" for each, time in zip(seconds, told, strict=True)
+    )
+    asked = f"of funcs that take so many microseconds it tells {asked}"
     for factor, unit in _UNITS.items():
-        if low <= min(times) / factor <= high:
+        if all(0.98 <= time / factor / each <= 3 for each, time in zip(seconds, told, strict=True)):
             raise WrongError(
                 f"{asked}: those are {unit}", "perf_counter() tells seconds; a second is 1e6 us."
             )
-    if min(times) < 0:
-        raise WrongError(f"{asked}, a negative time", "The later reading minus the earlier one.")
-    if min(times) * 1e-6 < low:
-        raise WrongError(
-            f"{asked}: too little",
-            "Is func called between the two readings? And does the clock run on while func sleeps, as "
-            "perf_counter does and process_time does not?",
-        )
-    if min(times) * 1e-6 > high:
-        raise WrongError(f"{asked}: too much", "What else happens between the two readings?")
+    for each, time in zip(seconds, told, strict=True):
+        if time < 0:
+            raise WrongError(f"{asked}: a negative time", "The later reading minus the earlier one.")
+        if time * 1e-6 < 0.98 * each:
+            raise WrongError(
+                f"{asked}: too little",
+                "Is func called between the two readings? And does the clock run on while func sleeps, as "
+                "perf_counter does and process_time does not?",
+            )
+        if time * 1e-6 > 3 * each + 0.02:
+            raise WrongError(f"{asked}: too much", "What else happens between the two readings?")
 
 
 @exercise(step=1, points=6)

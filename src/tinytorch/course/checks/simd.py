@@ -12,6 +12,8 @@ from tinytorch.course.subject import Call, Other, Probe, Subject, WrongError
 #: Functions of NumPy's that would be the kernel, by the last part of their names.
 _RELU = ("maximum", "fmax", "where", "clip", "choose", "select", "putmask", "copyto", "place", "minimum")
 _FIVE = ("multiply", "add", "subtract", "square", "power", "sum", "norm", "hypot", "cumsum", "reduce", "mean")
+#: Of the time of a ReLU in the interpreter: compiled kernels take a hundredth, on a busy machine a tenth.
+_COMPILED = 0.5
 
 
 @exercise(step=2, points=6)
@@ -40,7 +42,7 @@ def vectorized_relu(learner: Subject, rng: np.random.Generator) -> None:
     big = rng.standard_normal(200_000).astype(np.float32)
     ratio = learner.ratio(Call("vectorized_relu", (big,)), Call(Probe("relu_in_python"), (big,)))
     comparing.equal("vectorized_relu(x) after it was timed", ratio.first, np.maximum(big, 0))
-    if ratio.value > 0.2:
+    if ratio.value > _COMPILED:
         raise WrongError(
             f"it takes {ratio.value:.2g} of the time of a loop in the interpreter",
             "Is the loop compiled? Put it under @njit, and look for what is done once per element outside.",
@@ -75,7 +77,7 @@ def vectorized_operations(learner: Subject, rng: np.random.Generator) -> None:
     ratio = learner.ratio(
         Call("vectorized_operations", (big, big[::-1].copy())), Call(Probe("relu_in_python"), (big,))
     )
-    if ratio.value > 0.3:
+    if ratio.value > _COMPILED:
         raise WrongError(
             f"it takes {ratio.value:.2g} of the time in which the interpreter does a single ReLU",
             "Is the loop compiled? Put it under @njit, and look for what is done once per element outside.",
@@ -101,7 +103,7 @@ def _five(learner: Subject, x: np.ndarray, y: np.ndarray, words: str) -> None:
         told = f"the keys {sorted(found)}" if isinstance(found, dict) else comparing.told(found)
         raise WrongError(f"it returned {told}, should be a dict with the keys {keys}")
     for key, expected in arrays.items():
-        bound = 4 * eps * (abs(a) + abs(b) + expected)
+        bound = 4 * eps * (a**2 + b**2 + abs(a) + abs(b))
         hint = (
             "Results have the dtype of the inputs; elements belong together by index, not by place in memory."
         )

@@ -1,0 +1,6 @@
+@njit
+def chase(successor, steps):
+    place = 0
+    for _ in range(steps):
+        place = successor[place]
+    return place

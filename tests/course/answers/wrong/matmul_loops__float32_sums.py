@@ -1,0 +1,17 @@
+# says: (?s)only as accurate as float32.*accumulator
+@njit
+def _product(A, B, C):
+    for i in range(A.shape[0]):
+        for j in range(B.shape[1]):
+            total = np.float32(0)
+            for k in range(A.shape[1]):
+                total = np.float32(total + A[i, k] * B[k, j])
+            C[i, j] = total
+
+
+def matmul_loops(A, B):
+    if A.shape[1] != B.shape[0]:
+        raise ValueError(f"{A.shape} and {B.shape}")
+    C = np.empty((A.shape[0], B.shape[1]), A.dtype)
+    _product(A, B, C)
+    return C

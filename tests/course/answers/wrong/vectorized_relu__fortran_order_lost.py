@@ -1,0 +1,11 @@
+# says: Fortran order
+@njit
+def _relu(x, result):
+    for i in range(x.size):
+        result[i] = 0 if x[i] < 0 else x[i]
+
+
+def vectorized_relu(x):
+    result = np.empty(x.shape, x.dtype)
+    _relu(x.ravel(order="K"), result.reshape(-1))
+    return result

@@ -1,0 +1,3 @@
+# says: uses numpy\.maximum
+def vectorized_relu(x):
+    return np.maximum(x, 0)
