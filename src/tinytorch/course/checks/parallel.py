@@ -14,8 +14,8 @@ from tinytorch.machine.quota import usable_cpus
 
 #: Elements of an input whose halves take milliseconds: a pool has both of its threads by then.
 _MANY = 1 << 23
-#: The busiest thread's part of the work of two. Halves come to 0.5, on a busy machine to 0.7; one worker that
-#: does all comes to 0.85, the rest being the caller's.
+#: The busiest thread's part of the work of two. Halves come to 0.5, on a busy machine now and then to 0.7;
+#: one worker that does all comes to 0.9, the rest being the caller's.
 _ALONE = 0.75
 
 
@@ -53,9 +53,7 @@ def _ranges(what: str, found: Any, n: int, workers: int) -> None:
                 _STOP,
             )
         if start > reached:
-            raise WrongError(
-                f"{told}: element {reached} is in no range", "Each start is the last one's stop."
-            )
+            raise WrongError(f"{told}: element {reached} is in no range", _STOP)
         reached = stop
     if reached < n:
         raise WrongError(

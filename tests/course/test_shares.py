@@ -1,0 +1,109 @@
+"""Which thread does the work, and whether it holds the GIL meanwhile: told of kernels made to do so."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from tinytorch.course import probes, shares
+
+#: Numbers of steps of a computation that takes some 20 ms, in which no memory is touched.
+STEPS = 5_000_000
+#: A busy machine may hold one of two threads up: the least of some tries counts, as in the checks.
+TRIES = 5
+
+
+def _orbit(steps: int) -> float:
+    x = 0.3
+    for _ in range(steps):
+        x = 3.9 * x * (1 - x)
+    return x
+
+
+free, held = njit(_orbit, nogil=True), njit(_orbit)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile before anything is looked at."""
+    free(1), held(1)
+
+
+def in_pool(work: Callable[[int], Any], parts: list[int]) -> Callable[[], None]:
+    """Return a call that makes a pool of two threads for these parts of the work, and ends it."""
+
+    def call() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, parts))
+
+    return call
+
+
+def least_busiest(call: Callable[[], Any]) -> float:
+    return min(shares.busiest(call, 0.2) for _ in range(TRIES))
+
+
+def test_the_caller_does_all() -> None:
+    assert shares.busiest(lambda: free(STEPS), 0.1) > 0.9
+
+
+def test_two_threads_of_a_pool_that_ends_do_half_each() -> None:
+    assert least_busiest(in_pool(free, [STEPS, STEPS])) < 0.7
+
+
+def test_one_thread_of_each_pool_does_all() -> None:
+    """Another thread in each call, and none that lives long: together they are one."""
+    assert least_busiest(in_pool(free, [STEPS])) > 0.8
+
+
+def test_a_third_of_the_work_is_seen_as_such() -> None:
+    assert 0.6 < least_busiest(in_pool(free, [STEPS, 3 * STEPS])) < 0.85
+
+
+def test_threads_that_live_on_are_seen() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(free, [STEPS, STEPS]))  # both threads are there
+        assert least_busiest(lambda: list(pool.map(free, [STEPS, STEPS]))) < 0.75
+        assert least_busiest(lambda: pool.submit(free, STEPS).result()) > 0.45
+
+
+def test_what_a_call_raises_comes_out_and_no_hook_stays() -> None:
+    import threading
+
+    before = threading.getprofile()
+    with pytest.raises(ZeroDivisionError):
+        shares.busiest(lambda: 1 // 0, 0.1)
+    assert threading.getprofile() is before
+
+
+def test_a_kernel_that_holds_the_gil_is_told_from_one_that_does_not() -> None:
+    assert min(shares.longest_hold(in_pool(held, [STEPS, STEPS])) for _ in range(TRIES)) > 0.4
+    tries = (shares.longest_hold(in_pool(free, [STEPS, STEPS])) for _ in range(30))
+    assert any(found < probes.LONG_HOLD for found in tries)
+
+
+def test_hold_of_gil_ends_with_the_first_call_that_lets_go() -> None:
+    calls = []
+
+    def call(steps: int) -> None:
+        calls.append(steps)
+        free(steps)
+
+    assert probes.hold_of_gil(call, STEPS) < probes.LONG_HOLD
+    assert 1 <= len(calls) < 30
+
+
+def test_a_call_that_raises_ends_the_asking_thread() -> None:
+    import threading
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        shares.longest_hold(lambda: 1 // 0)
+    assert threading.active_count() == before
+
+
+def test_nothing_used_is_one() -> None:
+    assert shares.busiest(lambda: np.float64(0), 0.0) <= 1
