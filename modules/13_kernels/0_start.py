@@ -43,6 +43,11 @@
 # numbers and arrays into machine code as good as C's. The first call of such a function compiles it, which
 # takes about a second. Its arguments should be arrays and numbers.
 #
+# **If the notebook dies** ("the kernel has restarted"), a compiled loop has most likely left its array: numba
+# does not look whether an index is within bounds, just as C does not. Run
+# `import numba; numba.config.BOUNDSCHECK = 1` in a cell of your own, then the cell of your function again: now
+# it raises an `IndexError` instead, and is slower. Restart without it before you measure.
+#
 # Cells that begin with `#| export` are the ones that count: `tito export 13_kernels` writes them to a module,
 # and in this folder `from tinytorch.core.kernels import vectorized_relu` is then *your* ReLU. Keep those
 # cells to definitions, and do your experiments in cells of your own. `tito test 13_kernels` runs all checks
