@@ -75,7 +75,7 @@
 # |---|---|---|
 # | 1 | a clock, a product in three loops | nothing is fast or slow but beside something else |
 # | 2 | compiled elementwise kernels | the compiler uses SIMD where a loop lets it; one pass beats five |
-# | 3 | a pointer chase, a blocked product | near is fast: order the work so that data is used while it is near |
+# | 3 | a pointer chase, a blocked product | near is fast: use data while it is near |
 # | 4 | shares of work, threads, a batch | threads pay when there is work for them, and all of them get some |
 # | 5 | samples, turns, a verdict | a difference counts when A against A would not have shown it |
 # | 6 | int8 with saturation | fewer bytes for some error, which you can measure, too |

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinytorch.course.subject import Subject, WrongError
+from tinytorch.course.subject import RaisedError, Subject, WrongError
 from tinytorch.gpu.analysis.result import AccessFigures, Analysis, Found, LineFigures
 
 #: Bytes of the least that memory is read and written by.
@@ -30,7 +30,15 @@ _HINTS = {
 
 def run(learner: Subject, name: str, grid: Any, block: Any, *args: Any) -> Analysis:
     """Run a kernel; raises WrongError for what the emulator found wrong on the way."""
-    found = learner.gpu(name, grid, block, *args)
+    try:
+        found = learner.gpu(name, grid, block, *args)
+    except RaisedError as error:
+        if "StepLimitError" not in error.kinds:
+            raise
+        raise WrongError(
+            f"{name} still ran after many times the instructions that its elements take",
+            "Does every loop end? And does one thread do what belongs to all of them: each its own element?",
+        ) from None
     if found.findings:
         first = found.findings[0]
         raise WrongError(f"{name}, {_told(first, found)}", _HINTS.get(first.kind, ""))

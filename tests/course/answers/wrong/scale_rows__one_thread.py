@@ -1,4 +1,4 @@
-# says: by one lane of 32 at a time
+# says: by one lane of 32 at a time|one thread do what belongs to all
 @cuda.jit
 def scale_rows(x, factors, y):
     c, r = cuda.grid(2)
