@@ -13,13 +13,17 @@ from tinytorch.bench import answers, earlier, ladder, mine, report, run, trial
 from tinytorch.bench.earlier import FILE, SCHEMA, Earlier
 from tinytorch.bench.ladder import Step
 from tinytorch.bench.mine import Mine
+from tinytorch.bench.trial import LeftOut, attempt
 from tinytorch.cli import main
+from tinytorch.course import notebook
 from tinytorch.course.exercises import exercises
+from tinytorch.course.export import exported
+from tinytorch.course.local import Local
 from tinytorch.course.subject import WrongError
 from tinytorch.measure import timing
 from tinytorch.measure.measurement import Measurement
 from tinytorch.ops.quantize import reference_codes
-from tinytorch.ops.registry import operations
+from tinytorch.ops.registry import mismatch, operations
 from tinytorch.runtime.errors import InputError
 
 EFFORT = {"seconds": 0.001, "rounds": 3}
@@ -149,6 +153,37 @@ def test_codes_near_a_tie_may_round_either_way():
     rung = answers.rung("quantize", codes, operation)
     assert reference_codes(x, scale).tolist() != codes(x, scale).tolist()
     assert rung.bound(x, scale).tolist() == [1, 0]
+
+
+def test_sums_may_be_kept_in_float32():
+    operation = operations()["vectorized_operations"]
+    x, y = operation.inputs(np.random.default_rng(1), (100_000,), np.dtype(np.float32))
+    rung = answers.rung("vectorized_operations", five, operation)
+    exact, bound = rung.reference(x, y), rung.bound(x, y)
+    found = five(x, y) | {
+        "euclidean_distance": np.sqrt(np.cumsum((x - y) ** 2)[-1]),  # one after the other
+        "dot_product": np.cumsum(x * y)[-1],
+    }
+    assert mismatch(found, exact, operation.bound(x, y)) is not None
+    assert mismatch(found, exact, bound) is None
+    twice = found | {"euclidean_distance": 2 * found["euclidean_distance"]}
+    assert "euclidean_distance" in mismatch(twice, exact, bound)
+    assert "element_wise_add" in mismatch(found | {"element_wise_add": x - y}, exact, bound)
+
+
+def test_the_solutions_of_the_course_are_right(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("jupytext")
+    path = tmp_path / "kernels.ipynb"
+    nbformat.write(notebook.made(notebook.MODULE), path)
+    functions = {}
+    exec(exported(path).text, functions)
+    for name, answer in answers.ANSWERS.items():
+        operation = operations()[answer.operation]
+        (shape,) = [small for each, _, small, _ in SMALL if each == answer.operation]
+        rung = answers.rung(name, functions[name], operation)
+        tried = attempt(name, rung, operation, shape, Local(functions))
+        assert not isinstance(tried.found, LeftOut), (name, tried)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Which exercise's function is a rung of which operation, and how it is called there.
 
-Learners' kernels are held against the references and bounds of our own. Where one quantizes, it may divide
-in float32 or in float64: values so near a tie that these two round apart may come out either way.
+Learners' kernels are held against the references and bounds of our own, but for what the course leaves open:
+where one quantizes, it may divide in float32 or in float64, and values so near a tie that these two round
+apart may come out either way; sums may be kept in float32.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ class Answer:
     operation: str
     options: Callable[..., Mapping[str, Any]] = lambda *_: {}
     like: str | None = None  # a rung of ours, of which it takes the reference
-    apart: Callable[..., Array] | None = None  # what two ways to divide may make of the result
+    besides: Callable[..., Any] | None = None  # what a learner's way may be off more than ours
     computed: DType = FLOAT32
     result: DType = FLOAT32
 
@@ -57,6 +58,16 @@ def _product_apart(a: Array, b: Array) -> Array:
     return (left @ codes[1] + codes[0] @ right + left @ right) * (scales[0] * scales[1])
 
 
+def _sums_apart(x: Array, y: Array) -> dict[str, float]:
+    """Return what sums kept in the inputs' precision may be off, in any order: n eps of the magnitudes'."""
+    p, q = x.astype(np.float64), y.astype(np.float64)
+    steps = x.size * float(np.finfo(x.dtype).eps)
+    return {
+        "euclidean_distance": steps * float(np.linalg.norm(p - q)),
+        "dot_product": steps * float(np.sum(np.abs(p * q))),
+    }
+
+
 #: The functions of the course that are on a ladder.
 ANSWERS: Mapping[str, Answer] = {
     "matmul_loops": Answer("matmul"),
@@ -65,7 +76,7 @@ ANSWERS: Mapping[str, Answer] = {
         "matmul",
         options=lambda a, b: {"scale_A": _scale(a), "scale_B": _scale(b)},
         like="quantized",
-        apart=_product_apart,
+        besides=_product_apart,
         computed=INT8,
     ),
     "vectorized_relu": Answer("relu"),
@@ -74,10 +85,10 @@ ANSWERS: Mapping[str, Answer] = {
         "relu",
         options=lambda x: {"scale": _scale(x)},
         like="quantized",
-        apart=lambda x: _apart(x, _scale(x)) * _scale(x),
+        besides=lambda x: _apart(x, _scale(x)) * _scale(x),
     ),
-    "vectorized_operations": Answer("vectorized_operations"),
-    "quantize": Answer("quantize", apart=_apart, result=INT8),
+    "vectorized_operations": Answer("vectorized_operations", besides=_sums_apart),
+    "quantize": Answer("quantize", besides=_apart, result=INT8),
 }
 
 
@@ -88,7 +99,7 @@ def rung(name: str, function: Function, operation: Operation) -> Rung:
     exact, bound = (ours.reference, ours.bound) if ours else (operation.reference, operation.bound)
     if answer.result == INT8:  # of integers the last one is asked for; those near a tie may differ
         exact = _as_floats(exact)
-    apart = answer.apart
+    besides = answer.besides
 
     def prepare(*inputs: Any) -> Function:
         call = partial(function, **answer.options(*inputs))
@@ -105,7 +116,7 @@ def rung(name: str, function: Function, operation: Operation) -> Rung:
         name=f"yours: {name}",
         run=function,
         reference=exact,
-        bound=bound if apart is None else lambda *inputs: bound(*inputs) + apart(*inputs),
+        bound=bound if besides is None else lambda *inputs: _sum(bound(*inputs), besides(*inputs)),
         dtypes=(FLOAT32,),
         slow=False,
         summary="The learner's.",
@@ -114,6 +125,12 @@ def rung(name: str, function: Function, operation: Operation) -> Rung:
         mine=True,
     )
     return made
+
+
+def _sum(bound: Any, more: Any) -> Any:
+    if isinstance(bound, Mapping):
+        return {key: part + more.get(key, 0.0) for key, part in bound.items()}
+    return bound + more
 
 
 def _as_floats(reference: Function) -> Function:
