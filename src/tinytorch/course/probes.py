@@ -61,10 +61,13 @@ def generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+_between: list[np.ndarray] = []
+
+
 def soiled(nbytes: int) -> None:
     """Leave NaN in freed memory, where an np.empty of so many bytes may come to lie."""
-    words = max(1, nbytes // 8)
-    arrays = [np.full(words, np.nan) for _ in range(16)]
+    arrays = [np.full(max(1, -(-nbytes // 8)), np.nan) for _ in range(64)]
+    _between[:] = arrays[::2]  # kept, so that what is freed between them does not grow together
     arrays.clear()
 
 

@@ -6,6 +6,7 @@ name may stand for counts: a function that is only mentioned may be called throu
 
 import ast
 import builtins
+import symtable
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -55,12 +56,23 @@ def is_placeholder(text: str, name: str) -> bool:
 
 
 def names(text: str) -> frozenset[str]:
-    """Return every name that a text reads. Raises SyntaxError."""
-    return frozenset(
-        node.id
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    )
+    """Return the names that a text reads from outside of its functions. Raises SyntaxError.
+
+    >>> sorted(names("def f(x): return g(x) + (lambda y: y + h)(x)"))
+    ['g', 'h']
+    """
+    found: set[str] = set()
+    waiting = [symtable.symtable(text, "", "exec")]
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        outermost = table.get_type() == "module"
+        found |= {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (outermost or symbol.is_global())
+        }
+    return frozenset(found)
 
 
 def _own(tree: ast.Module) -> dict[str, list[ast.AST]]:
@@ -123,9 +135,7 @@ def _root(dotted: str) -> str:
 
 def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars: set[str]) -> Iterator[str]:
     called = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
-    local = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)} | {
-        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    }
+    outer = names(ast.unparse(node)) if stars else frozenset()
     for part in ast.walk(node):
         if isinstance(part, ast.BinOp | ast.AugAssign) and isinstance(part.op, ast.MatMult):
             yield PRODUCT
@@ -137,7 +147,7 @@ def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars:
             yield from imported.get(part.id, ())
             if part in called or hasattr(builtins, part.id):
                 yield part.id
-            if not (part.id in local or part.id in own or part.id in imported or hasattr(builtins, part.id)):
+            if part.id in outer and not (part.id in own or hasattr(builtins, part.id)):
                 yield from (f"{module}.{part.id}" for module in stars)
         elif isinstance(part, ast.ImportFrom) and part.module:  # within a function
             yield from (f"{part.module}.{alias.name}" for alias in part.names)

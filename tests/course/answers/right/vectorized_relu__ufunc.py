@@ -1,9 +1,9 @@
 from numba import vectorize
 
 
-@vectorize
+@vectorize(["float32(float32)", "float64(float64)"])
 def _relu(value):
-    return value * 0 if value < 0 else value
+    return 0 if value < 0 else value
 
 
 def vectorized_relu(x):
