@@ -158,6 +158,13 @@ def test_the_same_seed_gives_the_same_inputs(tito, home):
     assert told[0] == told[1] != told[2]
 
 
+def test_what_cannot_be_kept_is_shown_all_the_same(tito, home):
+    tito("start", "13_kernels", home)
+    (home / ".tinytorch-tested.json").mkdir()
+    status, out, _ = tito("test", "--exercise", "split")
+    assert status == 1 and "0 of 3 points: 1 not attempted" in out and "what was found is not kept" in out
+
+
 def test_a_cell_that_lost_its_mark_and_one_that_leans_on_nothing(tito, home):
     (home / "kernels.py").write_text(
         "# %%\ndef split(n, workers):\n    return []\n\n# %%\n#| export\ndef ready():\n"

@@ -75,10 +75,13 @@ def run(
         for exercise in asked:
             tell(exercise)
             found.append(outcome.run(exercise, learner, seed))
+    remarks = [*_leaning(found, sources), *_lost(given, sources)]
     if workspace.folder is not None:
-        tested.keep(workspace.folder, found, tested.digests(sources))
-    remarks = (*_leaning(found, sources), *_lost(given, sources))
-    return Result(workspace.notebook, seed, tuple(found), remarks)
+        try:
+            tested.keep(workspace.folder, found, tested.digests(sources))
+        except OSError as error:  # what took minutes is shown all the same
+            remarks.append(f"what was found is not kept: {error}")
+    return Result(workspace.notebook, seed, tuple(found), tuple(remarks))
 
 
 def _leaning(found: Iterable[Outcome], sources: Iterable[str]) -> Iterator[str]:
