@@ -16,7 +16,15 @@ from types import ModuleType
 from typing import Any
 
 from tinytorch.course import calling, reading, shares
-from tinytorch.course.subject import Call, NotAttemptedError, NotRunError, Ratio, Target, WrongError
+from tinytorch.course.subject import (
+    GPU_STEPS,
+    Call,
+    NotAttemptedError,
+    NotRunError,
+    Ratio,
+    Target,
+    WrongError,
+)
 from tinytorch.gpu.analysis.result import Analysis
 
 _HERE = Path(__file__).parent
@@ -65,7 +73,7 @@ class Local:
 
         kernel = self._function(name)
         try:
-            return gpu.analyze(from_numba_cuda(kernel, grid, block, args))
+            return gpu.analyze(from_numba_cuda(kernel, grid, block, args), steps=GPU_STEPS)
         except MissingExtraError as error:
             raise NotRunError(str(error)) from None
         except Exception as error:  # whatever a kernel may be

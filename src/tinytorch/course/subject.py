@@ -8,6 +8,10 @@ from typing import Any, Protocol
 
 from tinytorch.gpu.analysis.result import Analysis
 
+#: Warp instructions of a kernel in the emulator at most: some seconds where one warp loops. Exercises take
+#: some thousand.
+GPU_STEPS = 100_000
+
 
 class WrongError(Exception):
     """A check found a mistake: what was expected and what was found, and a hint."""
