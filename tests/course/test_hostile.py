@@ -66,7 +66,7 @@ _HONEST = (
     ("d.ipynb", ("simd_registers",), ()),
     ("e.ipynb", ("time_kernel",), ()),
     ("f.ipynb", ("verdict",), ()),
-    ("g.ipynb", ("interleaved",), ()),
+    ("g.ipynb", ("sample_times", "interleaved"), ()),
     ("h.ipynb", ("branch_free",), ()),
     ("i.ipynb", ("scale_rows", "ring_seconds"), ()),
     ("j.ipynb", ("roofline", "ring_seconds"), ("split",)),
