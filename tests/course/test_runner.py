@@ -187,6 +187,16 @@ def test_one_thread_is_told_from_several(either):
     assert either.busiest("threads", x, seconds=0.5) < 0.8
 
 
+def test_texts_that_cannot_be_read_are_left_out_or_told():
+    sums = {
+        number: f"def f():\n    return abs(1)\nx = {'+'.join('1' * number)}" for number in (2_000, 20_000)
+    }
+    with Runner(["def f():\n    return abs(1)", sums[20_000], "x = " + "(" * 500, "\0"]) as learner:
+        assert learner.uses("f") == {"abs"}
+    with Runner([sums[2_000]]) as learner, pytest.raises(WrongError, match="the text of f cannot be read"):
+        learner.uses("f")
+
+
 def test_compiled_threads_work(learner):
     x = np.random.default_rng(1).standard_normal(10_000)
     np.testing.assert_allclose(learner.call("parallel", x), np.sqrt(np.abs(np.sin(x))))
@@ -644,6 +654,12 @@ def test_names_of_files_are_not_told(outside):
         with pytest.raises(RaisedError) as caught:
             outside.call("listing", str(path))
         assert "PermissionError" in caught.value.kinds
+
+
+@needs_files
+def test_the_environment_of_this_process_is_not_read(outside):
+    assert outside.call("system_read", f"/proc/{outside._process.pid}/environ") >= 0
+    assert outside.call("system_read", f"/proc/{os.getpid()}/environ") == -1
 
 
 @needs_files

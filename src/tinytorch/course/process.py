@@ -33,6 +33,7 @@ class Limits:
     memory: int = 2 << 30
     file: int = 16 << 20  # each that it writes
     folder: int = 128 << 20  # all of them
+    answer: int = 64 << 20  # the arrays that one call returns
 
 
 #: Seconds that the process may take to start: it imports numba, on a machine that may be busy.
@@ -84,6 +85,7 @@ class Process:
             "confined": confined,
             "memory": limits.memory,
             "file": limits.file,
+            "answer": limits.answer,
             "seconds": limits.total + _START,
             "cache": str(folders.cache()),
         }
@@ -208,7 +210,7 @@ class Process:
             while more:
                 answer: dict[str, Any] | Exception
                 try:
-                    answer = wire.unpacked(read)
+                    answer = wire.unpacked(read, self._limits.answer)
                 except wire.MalformedError as error:
                     answer, more = error, False
                 except (EOFError, OSError):

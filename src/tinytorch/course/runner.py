@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -38,8 +37,11 @@ __all__ = ["Limits", "Runner"]
 
 #: A yardstick that takes so many times its time in this process, and a pause of the system, was slowed down.
 _TAMPERED, _SLACK = 5.0, 0.02
-#: Seconds of work around a call that may go unseen, and how often more than that has to be seen.
-_UNSEEN, _ATTEMPTS = 0.005, 5
+#: Seconds of work around a call that may go unseen, and how often more than that has to be seen. Sending the
+#: same twice may differ by so much.
+_UNSEEN, _ATTEMPTS, _NOISE = 0.005, 5, 2.0
+#: Empty questions of which the fastest tells how long any takes; no call takes less than the clock can tell.
+_TRIPS, _TICK = 20, 1e-6
 #: Bytes a second that go over the channel at the least, on a busy machine.
 _LEAST_SPEED = 20e6
 #: Warp instructions of a kernel in the emulator: 5 s if one warp loops. Exercises take some thousand.
@@ -66,6 +68,7 @@ class Runner:
         self._failed: dict[int, WrongError] = {}  # by the cell's number, what is to be said of it
         self._deadly: set[int] = set()  # cells that end the process, or do not end: not run again
         self._spent = 0.0
+        self._trip = 0.0  # seconds that an answer is on its way
 
     def __enter__(self) -> "Runner":
         """Return itself; the process is started by the first question."""
@@ -99,47 +102,54 @@ class Runner:
         return self._ask("call", target=target, args=args, kwargs=kwargs)
 
     def ratio(self, first: Call, second: Call, rounds: int = 7) -> Ratio:
-        """Time two calls in turns, by the clock of this process.
+        """Time two calls in turns, by the clock of this process; the ratio of the least that each took.
 
-        Floats are scaled by something else in each round but the last: an answer kept from one would be
-        wrong in the next.
+        The machine may be busy with other submissions, which only adds to a time. Floats are scaled by
+        something else in each round but the last: an answer kept from one would be wrong in the next.
         """
         calls = (first, second)
+        for call in calls:
+            self._ask("find", target=call.target)
         before: tuple[list[float], list[float]] = ([], [])
         times: tuple[list[float], list[float]] = ([], [])
         for number in range(rounds + 1):
             factor = 1.0 if number == rounds else random.uniform(0.5, 1.0)
             for place in (0, 1) if number % 2 else (1, 0):
                 before[place].append(self._get_ready(place, calls[place], factor))
-                times[place].append(self._seconds("go", place=place)[0])
+                times[place].append(max(self._seconds("go", place=place)[0] - self._trip, _TICK))
         for call, seen in zip(calls, times, strict=True):
             if _is_yardstick(call) and min(seen) > _TAMPERED * _seconds_here(call) + _SLACK:
                 raise WrongError("the yardstick was tampered with")
-        results = self._results(calls, min(before[0]) - min(before[1]), min(times[1]) / 2)
-        ratios = [a / b for a, b in zip(*times, strict=True)][1:]  # the first was for compiling
-        return Ratio(median(ratios), *results)
+        if _is_yardstick(second):
+            self._require_work_within(calls, before, max(min(times[1]) / 2, _UNSEEN))
+        results = [self._ask("result", place=place) for place in (0, 1)]
+        least = [min(seen[1:]) for seen in times]  # the first was for compiling
+        return Ratio(least[0] / least[1], *results)
 
     def _get_ready(self, place: int, call: Call, factor: float = 1.0) -> float:
         """Send what one of two calls is made with; return the seconds that it took."""
         args, kwargs = _scaled((call.args, call.kwargs), factor)
         return self._seconds("ready", place=place, target=call.target, args=args, kwargs=kwargs)[0]
 
-    def _results(self, calls: tuple[Call, Call], longer: float, most: float) -> list[Any]:
-        """Return what was returned last, unless the first call's work is done before or after it.
+    def _require_work_within(
+        self, calls: tuple[Call, Call], before: tuple[list[float], list[float]], most: float
+    ) -> None:
+        """Raise WrongError if the first call's work is done before or after it.
 
-        `longer` is by how much its arguments took longer than the second's, `most` what may go unseen. A
-        pause of the system is no work: what takes long counts if it does so again and again.
+        `before` is how long the arguments took, `most` for how long work may go unseen. A pause of the system
+        is no work: what takes longer than the same for the second call counts if it does so every time.
         """
-        most = max(most, _UNSEEN)
-        longer -= max(0, _size(calls[0]) - _size(calls[1])) / _LEAST_SPEED
         for attempt in range(_ATTEMPTS):
             if attempt:
-                self._get_ready(0, calls[0])
-                self._seconds("go", place=0)
-            (first, result), (second, other) = (self._seconds("result", place=place) for place in (0, 1))
-            later = first - second - max(0, _size(result) - _size(other)) / _LEAST_SPEED
-            if max(longer, later) <= most:
-                return [result, other]
+                for place, call in enumerate(calls):
+                    before[place].append(self._get_ready(place, call))
+                    self._ask("go", place=place)
+            taken = {place: self._seconds("result", place=place) for place in random.sample((0, 1), 2)}
+            (first, result), (second, other) = taken[0], taken[1]
+            earlier = min(before[0]) - _NOISE * min(before[1]) - _more(*calls) / _LEAST_SPEED
+            later = first - _NOISE * second - _more(result, other) / _LEAST_SPEED
+            if max(earlier, later) <= most:
+                return
         raise WrongError(
             "it does its work outside of the call that is timed",
             "What a function returns has to be finished when it returns.",
@@ -147,7 +157,6 @@ class Runner:
 
     def _seconds(self, do: str, **request: Any) -> tuple[float, Any]:
         """Return how long an answer took, and the answer."""
-        self._start()
         start = time.perf_counter()
         value = self._ask(do, **request)
         return time.perf_counter() - start, value
@@ -158,6 +167,7 @@ class Runner:
         A thread that ends takes its time with it, which only the process itself can see early enough. What
         it says is held against what the system tells of the threads that live.
         """
+        self._ask("find", target=target)
         self._get_ready(0, Call(target, args, kwargs))
         self._ask("go", place=0)  # compiles
         before = self._threads()
@@ -197,7 +207,10 @@ class Runner:
     def uses(self, name: str) -> frozenset[str]:
         """Return what a function calls, read from the text of the cells."""
         self._ask("find", target=name)
-        return reading.uses("\n".join(cell for cell in self._cells if _parses(cell)), name)
+        try:
+            return reading.uses("\n".join(cell for cell in self._cells if _parses(cell)), name)
+        except (SyntaxError, RecursionError):
+            raise WrongError(f"the text of {name} cannot be read") from None
 
     def _ask(self, do: str, *, longer: float = 0.0, **request: Any) -> Any:
         """Return the answer's value, or raise what the answer says; the process is started if need be."""
@@ -236,6 +249,8 @@ class Runner:
             for number, cell in enumerate(self._cells):
                 (self._folder / _file(number)).write_text(cell, encoding="utf-8")
             self._process = Process(self._folder, self._limits, self._confined)
+            # Before there is any code of the submission's that could take its time over it.
+            self._trip = min(self._seconds("nothing")[0] for _ in range(_TRIPS))
             self._load()
 
     def _load(self) -> None:
@@ -327,6 +342,11 @@ def _scaled(value: Any, factor: float) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_scaled(part, factor) for part in value)
     return {key: _scaled(part, factor) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _more(first: Any, second: Any) -> int:
+    """Return how many bytes the first has more than the second."""
+    return max(0, _size(first) - _size(second))
 
 
 def _size(value: Any) -> int:

@@ -39,6 +39,9 @@ class Submission(local.Local):
             found = calling.raised(error, _HERE)
         return {"error": "raised", "kinds": list(found.kinds), "message": found.message, "where": found.where}
 
+    def do_nothing(self) -> None:
+        """Answer: how long that takes is no part of a call's time."""
+
     def do_load(self, file: str, text: str) -> None:
         """Run a cell."""
         path = str(self._folder / file)
@@ -59,8 +62,9 @@ class Submission(local.Local):
         return self.call(target, *args, **kwargs)
 
     def do_ready(self, place: int, target: Target, args: Any, kwargs: Any) -> None:
-        """Take one of two calls that are going to be timed."""
-        self._given[place] = (self._function(target), *self._resolved(args, kwargs))
+        """Take one of two calls that are going to be timed, of a function that was found before."""
+        function = calling.function_of(target, self._namespace)
+        self._given[place] = (function, *self._resolved(args, kwargs))
 
     def do_go(self, place: int) -> None:
         """Make the call, and keep what it returns: only this is timed."""

@@ -16,8 +16,9 @@ from tinytorch.course.subject import Mine, Other, Probe
 
 _START = struct.Struct(">4sIQ")  # the mark, bytes of the header, bytes of all arrays
 _MARK = b"tito"
-#: What an honest answer stays far below: a list of a million numbers, 256 MB of arrays, lists in lists.
-MOST_HEADER, MOST_BYTES, MOST_DEPTH = 32 << 20, 256 << 20, 32
+#: What honest messages stay below: lists of 200 000 numbers, 256 MB of arrays, lists in lists. JSON takes up
+#: to 40 times its length when it is read.
+MOST_HEADER, MOST_BYTES, MOST_DEPTH = 4 << 20, 256 << 20, 32
 _MOST_BITS, _MOST_SIDES = 1024, 16
 _DTYPES = {
     np.dtype(kind).name: np.dtype(kind)
@@ -36,10 +37,10 @@ class TooLargeError(ValueError):
     """A value is too large to be sent; says what of it."""
 
 
-def packed(message: dict[str, Any]) -> bytes:
+def packed(message: dict[str, Any], most: int = MOST_BYTES) -> bytes:
     """Return a message as bytes: a dict with strings as keys, of what a `Subject` takes and returns.
 
-    Raises TooLargeError. What cannot be sent becomes `Other`.
+    Raises TooLargeError if its arrays take more bytes than `most`. What cannot be sent becomes `Other`.
 
     >>> unpacked_from_bytes(packed({"x": (1, [2.5, None])}))
     {'x': (1, [2.5, None])}
@@ -49,18 +50,18 @@ def packed(message: dict[str, Any]) -> bytes:
     told = [[array.dtype.name, array.shape, _layout(array)] for array in arrays]
     header = json.dumps({"message": value, "arrays": told}).encode()
     size = sum(array.nbytes for array in arrays)
-    if size > MOST_BYTES or len(header) > MOST_HEADER:
+    if size > most or len(header) > MOST_HEADER:
         raise TooLargeError(f"{size + len(header)} bytes")
     return b"".join((_START.pack(_MARK, len(header), size), header, *map(_bytes, arrays)))
 
 
-def unpacked(read: Callable[[int], bytes]) -> dict[str, Any]:
+def unpacked(read: Callable[[int], bytes], most: int = MOST_BYTES) -> dict[str, Any]:
     """Return the next message; `read` returns as many bytes as it is asked for.
 
-    Raises MalformedError, and whatever `read` raises.
+    Raises MalformedError, also for arrays of more bytes than `most`, and whatever `read` raises.
     """
     mark, header_size, size = _START.unpack(read(_START.size))
-    if mark != _MARK or header_size > MOST_HEADER or size > MOST_BYTES:
+    if mark != _MARK or header_size > MOST_HEADER or size > most:
         raise MalformedError("no message begins here")
     try:
         header = json.loads(read(header_size))

@@ -27,10 +27,10 @@ def main() -> None:
         from tinytorch.course import confinement
 
         layers = confinement.confine(plan)
-    _serve(asked, answers, Path(plan["folder"]), layers)
+    _serve(asked, answers, plan, layers)
 
 
-def _serve(asked: int, answers: int, folder: Path, layers: list[str]) -> None:
+def _serve(asked: int, answers: int, plan: dict[str, Any], layers: list[str]) -> None:
     from tinytorch.course import wire
     from tinytorch.course.submission import Submission
 
@@ -45,12 +45,12 @@ def _serve(asked: int, answers: int, folder: Path, layers: list[str]) -> None:
         return content
 
     def write(message: dict[str, Any]) -> None:
-        content = memoryview(wire.packed(message))
+        content = memoryview(wire.packed(message, plan["answer"]))
         while content:
             content = content[os.write(answers, content) :]
 
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    submission = Submission(folder)
+    submission = Submission(Path(plan["folder"]))
     write({"number": 0, "value": layers})
     while True:
         try:
