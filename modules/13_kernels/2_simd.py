@@ -194,8 +194,8 @@ print(times)
 reveal("fused", times["NumPy"].median / times["yours"].median, "times as fast as NumPy")
 
 # %% [markdown]
-# Bytes alone would say 14 / 5 = 2.8. If you measured less, something else holds your loop up. It is one of
-# its two sums, and the machine code will tell why.
+# Bytes alone would say 14 / 5 = 2.8. If you measured less, something else holds your loop up: its two
+# sums, and the machine code will tell why.
 
 # %% [markdown]
 # ### Looking at the machine code

@@ -84,7 +84,7 @@ class Local:
         self._function(name)
         try:
             return reading.uses(_source(self._functions, name), name)
-        except (OSError, TypeError, SyntaxError):
+        except (OSError, TypeError, SyntaxError, RecursionError):
             raise WrongError(
                 f"the text of {name}, or of a function that it calls, cannot be read",
                 "Define each function in a cell, with def.",
