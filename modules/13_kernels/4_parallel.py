@@ -10,7 +10,7 @@
 # as fast as one. But a compiled loop needs nothing from the interpreter: it works on raw memory. If it lets
 # go of the lock while it runs, other threads may run, and with numba that is one word: `@njit(nogil=True)`.
 # Without that word a compiled loop holds the lock from its first instruction to its last, and threads gain
-# nothing.
+# nothing. (There are builds of Python 3.13 and later without a GIL, in which all three versions below gain.)
 #
 # The next cell holds three versions of one computation. It needs no memory, only arithmetic, so that cores
 # have nothing to share but the lock. Before you run the cell after it, say how many times as fast two threads
@@ -306,7 +306,7 @@ reveal("batch of Python", gain(orbit, [300_000] * 8), "times as fast")
 # and a lock of its own, and items and results have to be sent between them, which costs more than a thread's
 # shared memory.
 #
-# ### To reflect on
+# ### To think about
 #
 # - A program takes 10 s on one core and 4 s on four. What part of it is not shared, by Amdahl's law? What is
 #   the best that any number of cores could do?

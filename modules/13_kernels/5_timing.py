@@ -274,7 +274,7 @@ found = compare({"a": vectorized_relu, "again": vectorized_relu, "more": relu_an
 print(found)
 
 # %% [markdown]
-# ### To reflect on
+# ### To think about
 #
 # - A colleague reports the *fastest* of 1000 samples. What speaks for it, given that disturbances only add?
 #   For which questions is it the wrong number? (Think of a service that promises an answer within 10 ms.)

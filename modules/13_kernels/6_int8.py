@@ -283,8 +283,8 @@ for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
 
 # %% [markdown]
 # Were you surprised by the square? The register holds 64 codes, but each product has to be widened to 32 bits
-# before it can be added: 16 at a time, as with float32. What your loop gains from int8 is *memory*, and the
-# square was not waiting for memory. The one row was.
+# before it can be added: 16 at a time, as with float32, and the widening is work on top. What your loop gains
+# from int8 is *memory*, and the square was not waiting for memory. The one row was.
 #
 # To gain arithmetic, too, it takes an instruction made for it. VNNI on x86 and the dot products of ARM
 # multiply 64 pairs of bytes and add groups of four into 16 int32 sums, all in one instruction. They want the
@@ -294,7 +294,6 @@ for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
 
 # %%
 from tinytorch import ops
-from tinytorch.measure import unchecked
 
 for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
     a, b = codes_and_floats(rows, size), codes_and_floats(size, size)
@@ -314,7 +313,7 @@ for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
 # where arithmetic is what you wait for, only with instructions for it; and it does not pay where quantizing
 # the input takes as long as the product: for short sums.
 #
-# ### To reflect on
+# ### To think about
 #
 # - Write the product of codes as one sum per result, innermost loop over `k`, with B transposed; and the same
 #   in float32. The int8 one may well be ten times as fast or more. Nothing about bytes explains that. What
