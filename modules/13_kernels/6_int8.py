@@ -118,8 +118,8 @@ reveal("best scale", min(errors, key=errors.get), "times max|x| / 127")
 # multiplying is done on integers, and one multiplication per result brings it back.
 #
 # How large do the sums get? One product of codes reaches $128 \cdot 128 = 2^{14}$; two of them just do not
-# fit into 16 bits any more. An int32 has room for $2^{31}/2^{14} = 131{,}072$ of them, at worst. That is why
-# the whole world sums int8 products in int32. A float32 is no replacement: beyond $2^{24}$ it has no odd
+# fit into 16 bits any more. An int32 has room for $(2^{31} - 1)/2^{14}$ of them at worst, 131,071. That is
+# why the whole world sums int8 products in int32. A float32 is no replacement: beyond $2^{24}$ it has no odd
 # numbers, and sums get there after a thousand products.
 #
 # 1. `_product_of_codes(a, b, sums)` adds the products to `sums`, an int32 array of zeros: your compiled
@@ -287,10 +287,11 @@ for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
 # from int8 is *memory*, and the square was not waiting for memory. The one row was.
 #
 # To gain arithmetic, too, it takes an instruction made for it. VNNI on x86 and the dot products of ARM
-# multiply 64 pairs of bytes and add groups of four into 16 int32 sums, all in one instruction. They want the
-# four in a group next to each other, that is, B in another layout, and no compiler finds that in your loops.
-# Our kernels pack B for it. Here are both of ours beside yours, with B packed beforehand as a layer keeps its
-# weights (the time of quantizing the input is part of our int8):
+# multiply a whole register of pairs of bytes (64 with AVX-512, 16 on ARM) and add groups of four into int32
+# sums, all in one instruction. They want the four in a group next to each other, that is, B in another
+# layout, and no compiler finds that in your loops. Our kernels pack B for it. Here are both of ours beside
+# yours, with B packed beforehand as a layer keeps its weights (the time of quantizing the input is part of
+# our int8):
 
 # %%
 from tinytorch import ops
@@ -309,9 +310,9 @@ for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
     print(f"{case}: " + ", ".join(f"{name} {one.median * 1e6:.0f} us" for name, one in found.items()))
 
 # %% [markdown]
-# **When int8 pays**: where weights come from memory (few rows, large layers), always, by up to four times;
-# where arithmetic is what you wait for, only with instructions for it; and it does not pay where quantizing
-# the input takes as long as the product: for short sums.
+# **When int8 pays**: where weights come from memory (few rows, large layers), by up to four times; where
+# arithmetic is what you wait for, only with instructions for it; and it does not pay where quantizing the
+# input takes as long as the product: for short sums.
 #
 # ### To think about
 #
@@ -322,4 +323,5 @@ for case, rows, size in (("square", 256, 256), ("one row", 1, 2048)):
 # - One scale for the whole matrix, or one for each column? What would it cost in the kernel, and what would
 #   it gain if one column is a hundred times as large as the others?
 # - Codes from -127 to 127 alone would be symmetric, and lose one code of 256. Which product of codes could
-#   then not occur, and whom does that help? (How large is $(-128) \cdot (-128)$, in 15 bits and a sign?)
+#   then not occur, and whom does that help? (How large is twice $(-128) \cdot (-128)$, and what does an int16
+#   hold?)
