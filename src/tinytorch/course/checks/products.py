@@ -31,11 +31,12 @@ def values(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, words: str
         if np.isnan(found).any():
             raise WrongError(
                 f"{what} has NaN in {int(np.isnan(found).sum())} of {found.size} values",
-                "Memory of np.empty holds whatever was there before: give it zeros before you add to it.",
+                _EMPTY,
             )
         comparing.close(what, found, expected, bound, dtype, "C[i, j] = sum over k of A[i, k] * B[k, j].")
 
 
+_EMPTY = "Memory of np.empty holds whatever was there before: give it zeros before you add to it."
 _DTYPE = "The result is of the dtype of the inputs: np.zeros and np.empty make float64 unless told."
 
 
@@ -65,4 +66,4 @@ def compiled(learner: Subject, name: str, rng: np.random.Generator) -> None:
             f"under {_COMPILED:g}",
             "All three loops belong in one function under @njit: what stands outside is interpreted.",
         )
-    comparing.close(f"{name} after it was timed", ratio.first, ratio.second, 1e-9, np.float64)
+    comparing.close(f"{name}, called again and again,", ratio.first, ratio.second, 1e-9, np.float64, _EMPTY)
