@@ -1,4 +1,4 @@
-# says: results for .* items|never worked on
+# says: (?s)results for .* items|never worked on
 def parallel_batch_processing(batch_data, operation, num_workers=4):
     length = len(batch_data) // num_workers
     shares = [batch_data[w * length : (w + 1) * length] for w in range(num_workers)]

@@ -1,4 +1,4 @@
-# says: one thread does .* of the work
+# says: (?s)one thread does .* of the work
 @njit(nogil=True)
 def _relu_range(x, result, start, stop):
     for i in range(start, stop):

@@ -1,4 +1,4 @@
-# says: values, num_workers=4 is wrong in [123] of .*in one worker.s range
+# says: (?s)values, num_workers=4 is wrong in [123] of .*in one worker.s range
 @njit(nogil=True)
 def _relu_range(x, result, start, stop):
     for i in range(start, stop):

@@ -1,4 +1,4 @@
-# says: beyond all codes is wrong.*As what type
+# says: (?s)beyond all codes is wrong.*As what type
 def quantize(x, scale):
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and positive, not {scale}")

@@ -1,4 +1,4 @@
-# says: middle between two codes is wrong.*even
+# says: (?s)middle between two codes is wrong.*even
 def quantize(x, scale):
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and positive, not {scale}")

@@ -1,4 +1,4 @@
-# says: ends of int8 is wrong.*-128 to 127
+# says: (?s)ends of int8 is wrong.*-128 to 127
 def quantize(x, scale):
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and positive, not {scale}")

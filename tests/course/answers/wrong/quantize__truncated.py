@@ -1,4 +1,4 @@
-# says: is wrong in .*To the nearest code
+# says: (?s)is wrong in .*To the nearest code
 def quantize(x, scale):
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and positive, not {scale}")

@@ -1,4 +1,4 @@
-# says: of integers is wrong.*more than 16 bits hold
+# says: (?s)of integers is wrong.*more than 16 bits hold
 def quantize(x, scale):
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and positive, not {scale}")

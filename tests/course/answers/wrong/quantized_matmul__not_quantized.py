@@ -1,4 +1,4 @@
-# says: between the codes is wrong.*Quantize both
+# says: (?s)between the codes is wrong.*Quantize both
 def quantize(x, scale):
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and positive, not {scale}")

@@ -1,4 +1,4 @@
-# says: time.time.*time of day
+# says: (?s)time.time.*time of day
 def sample_times(func, *args, repeats=20, warmup=2):
     for _ in range(warmup):
         func(*args)

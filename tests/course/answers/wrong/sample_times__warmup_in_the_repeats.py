@@ -1,4 +1,4 @@
-# says: called func .* times, should be
+# says: (?s)called func .* times, should be
 def sample_times(func, *args, repeats=20, warmup=2):
     times = []
     for _ in range(repeats):
