@@ -151,9 +151,9 @@ def _blocked(learner: Subject, rng: np.random.Generator) -> None:
     comparing.close(f"{_NAME} after it was timed", ratio.second, A @ B, 1e-10, np.float64)
     if ratio.value < 1.2:
         raise WrongError(
-            f"with block_size=1 it takes {ratio.value:.2f} of the time of block_size=40: the size of a block "
-            "makes no difference",
-            "Outer loops go from block to block by steps of block_size, inner ones over one block's elements.",
+            f"with block_size=1 it takes {ratio.value:.2f} of the time of block_size=40: the size of "
+            "a block makes no difference",
+            "Outer loops go from block to block in steps of block_size, inner ones over a block's elements.",
         )
 
 
