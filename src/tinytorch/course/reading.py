@@ -135,6 +135,7 @@ def _root(dotted: str) -> str:
 
 def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars: set[str]) -> Iterator[str]:
     called = {part.func for part in ast.walk(node) if isinstance(part, ast.Call)}
+    owners = {part.value for part in ast.walk(node) if isinstance(part, ast.Attribute)}
     outer = names(ast.unparse(node)) if stars else frozenset()
     for part in ast.walk(node):
         if isinstance(part, ast.BinOp | ast.AugAssign) and isinstance(part.op, ast.MatMult):
@@ -144,7 +145,8 @@ def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars:
         elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
             if part.id in own:
                 yield part.id
-            yield from imported.get(part.id, ())
+            if part not in owners:  # then the attribute says it in full
+                yield from imported.get(part.id, ())
             if part in called or hasattr(builtins, part.id):
                 yield part.id
             if part.id in outer and not (part.id in own or hasattr(builtins, part.id)):
