@@ -146,7 +146,8 @@ def student(notebook: Any) -> Any:
     given = copy.deepcopy(notebook)
     solutions = [list(_solution_lines(cell.source)) for cell in notebook.cells]
     for cell in given.cells:
-        is_solution = cell.metadata.get("nbgrader", {}).get("solution", False)
+        roles = cell.metadata.get("nbgrader", {})
+        is_solution = roles.get("solution", False)
         cleared, replaced = _cleared(cell.source)
         if replaced and not is_solution:
             raise InputError(f"a solution stands in a cell that is no solution cell:\n{cell.source}")
@@ -155,6 +156,10 @@ def student(notebook: Any) -> Any:
         cell.source = cleared
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+        if is_solution or roles.get("locked", False):  # as nbgrader's LockCells has it
+            cell.metadata["deletable"] = False
+        if roles.get("locked", False):
+            cell.metadata["editable"] = False
     _check_tells_nothing(given, solutions)
     return given
 
