@@ -5,6 +5,7 @@ solution, and that nbgrader takes it.
 """
 
 from pathlib import Path
+from typing import Any
 
 from tinytorch.course import notebook
 from tinytorch.runtime.errors import InputError
@@ -25,7 +26,9 @@ def release(folder: Path, module: str = notebook.MODULE, force: bool = False) ->
             raise InputError(f"{target} is there already; --force writes it anew")
     nbformat = needs("nbformat", "notebooks", "course")
     with_solutions = notebook.made(module)
-    contents = (with_solutions, notebook.student(with_solutions))  # refuses what still tells a solution
+    given = notebook.student(with_solutions)  # refuses what still tells a solution
+    _lock(given)
+    contents = (with_solutions, given)
     for content in contents:
         nbformat.validate(content)
     for target, content in zip(targets, contents, strict=True):
@@ -33,3 +36,13 @@ def release(folder: Path, module: str = notebook.MODULE, force: bool = False) ->
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, text)
     return targets
+
+
+def _lock(given: Any) -> None:
+    """Let no check be edited, and neither checks nor exercises be deleted, as nbgrader's LockCells does."""
+    for cell in given.cells:
+        roles = cell.metadata.get("nbgrader", {})
+        if roles.get("solution") or roles.get("locked"):
+            cell.metadata["deletable"] = False
+        if roles.get("locked"):
+            cell.metadata["editable"] = False
