@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Resolve the public names on first use (PEP 562): a process that confines itself imports nothing before."""
+    """Resolve the public names on first use (PEP 562): what confines itself imports little before."""
     if name in ("CheckFailedError", "check"):
         from tinytorch.course import notebook_cells
 

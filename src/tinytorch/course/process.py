@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ _PAUSE = 0.05
 #: A look at the processes it started and its files costs more; one in so many.
 _SELDOM = 10
 _KEPT = 64 << 10
+#: Tries to remove its folder: Windows holds files for a while after the process that had them has ended.
+_REMOVALS = 20
 #: Files that it may make.
 _FILES = 10_000
 #: A message that fits into any pipe which has been read empty; a longer one is written by a thread.
@@ -294,12 +297,16 @@ def remove(folder: Path) -> None:
 
     Folders in it are brought up to it before they are looked into, so that no path gets long.
     """
-    with contextlib.suppress(OSError):
-        folder.chmod(0o700)
-        while entries := list(os.scandir(folder)):
-            for entry in entries:
-                _remove_entry(folder, entry)
-        folder.rmdir()
+    for _ in range(_REMOVALS):
+        with contextlib.suppress(OSError):
+            folder.chmod(0o700)
+            while entries := list(os.scandir(folder)):
+                for entry in entries:
+                    _remove_entry(folder, entry)
+            folder.rmdir()
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE)
 
 
 def _remove_entry(top: Path, entry: os.DirEntry[str]) -> None:
