@@ -70,6 +70,7 @@ def _shown(outcome: Outcome, title: str) -> dict[str, Any]:
         "kind": outcome.state if outcome.state in ("passed", "failed") else "open",
         "points": outcome.points,
         "of": outcome.of,
+        "seed": outcome.seed,
         "message": _lines(outcome.message),
         "hint": _lines(outcome.hint),
     }
