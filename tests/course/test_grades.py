@@ -106,7 +106,7 @@ def test_the_page_tells_every_exercise():
     assert "4 of 100 points" in told
     assert "look at line 3\nand line 4" in told
     assert told.count("--exercise split --seed 7") == 1
-    assert "--exercise quantize" not in told  # it passed
+    assert "--exercise quantize --seed" not in told  # it passed
 
 
 def test_the_page_fetches_and_runs_nothing_whatever_it_says():
