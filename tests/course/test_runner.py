@@ -1,5 +1,6 @@
 """A submission in its process: what it answers, and that nothing it does harms or deceives anybody."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -467,11 +468,10 @@ def test_nothing_is_left_of_threads_that_do_not_end_and_hear_no_signal():
 
 @pytest.mark.parametrize("name", ["remove_own_folder", "maze"])
 def test_whatever_becomes_of_its_folder_it_is_removed(name):
-    with Runner([IMPORTS, HOSTILE], limits=Limits()) as learner:
-        try:
+    with Runner([IMPORTS, HOSTILE], limits=Limits(call=10.0)) as learner:
+        # Where a path may not be as long, or its length takes the time, the call fails: that is its affair.
+        with contextlib.suppress(RaisedError, WrongError):
             assert learner.call(name) == 1
-        except RaisedError as error:  # where a path may not be as long
-            assert "OSError" in error.kinds
         goes_on(learner)
         folder = learner._folder
     assert not folder.exists()
