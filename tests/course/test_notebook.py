@@ -6,7 +6,7 @@ import json
 import nbformat
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
-from nbgrader.preprocessors import ClearSolutions
+from nbgrader.preprocessors import ClearSolutions, LockCells
 
 from tinytorch.course import notebook
 from tinytorch.course.exercises import exercises
@@ -67,12 +67,13 @@ def test_the_module_itself():
     assert len({cell.id for cell in found.cells}) == len(found.cells)
     assert notebook.default_exp(found) == "core.kernels"
     given = notebook.student(found)
-    assert given.cells == cleared_by_nbgrader(found).cells
+    assert given.cells == as_nbgrader_gives_it_out(found).cells
     assert "SOLUTION" not in nbformat.writes(given)
 
 
-def cleared_by_nbgrader(found):
-    return ClearSolutions().preprocess(copy.deepcopy(found), {})[0]
+def as_nbgrader_gives_it_out(found):
+    cleared, _ = ClearSolutions().preprocess(copy.deepcopy(found), {})
+    return LockCells().preprocess(cleared, {})[0]
 
 
 def test_solutions_are_removed_as_nbgrader_does():
@@ -85,7 +86,7 @@ def test_solutions_are_removed_as_nbgrader_does():
     ):
         one = copy.deepcopy(found)
         one.cells[1].source = source
-        assert notebook.student(one).cells == cleared_by_nbgrader(one).cells
+        assert notebook.student(one).cells == as_nbgrader_gives_it_out(one).cells
     given = notebook.student(found)
     assert given.cells[1].source.endswith(
         '"""Return twice x."""\n    # YOUR CODE HERE\n    raise NotImplementedError()'

@@ -138,7 +138,7 @@ def _expand(
 
 
 def student(notebook: Any) -> Any:
-    """Return a copy of a notebook without solutions and outputs, as nbgrader's ClearSolutions makes it.
+    """Return a copy of a notebook without solutions and outputs, its checks locked, as nbgrader gives it out.
 
     Raises InputError if a region is not closed, stands in a cell that is no solution cell, or if what is left
     still tells a solution.

@@ -124,8 +124,10 @@ def _named(marker: Path) -> str:
 def _text(student: Any, script: bool) -> str:
     if not script:
         return str(needs("nbformat", "notebooks", "course").writes(student)) + "\n"
-    for cell in student.cells:  # short headers, as in the step files
+    for cell in student.cells:  # short headers, as in the step files; a script locks no cell
         role = cell.metadata.pop("nbgrader", None)
+        for lock in ("deletable", "editable"):
+            cell.metadata.pop(lock, None)
         if role is not None:
             name = role["grade_id"].removeprefix("check-")
             cell.metadata["check" if role["grade"] else "exercise"] = name
