@@ -45,8 +45,8 @@
 #
 # **If the notebook dies** ("the kernel has restarted"), a compiled loop has most likely left its array: numba
 # does not look whether an index is within bounds, just as C does not. Run
-# `import numba; numba.config.BOUNDSCHECK = 1` in a cell of your own, then the cell of your function again: now
-# it raises an `IndexError` instead, and is slower. Restart without it before you measure.
+# `import numba; numba.config.BOUNDSCHECK = 1` in a cell of your own, then the cell of your function again:
+# now it raises an `IndexError` instead, and is slower. Restart without it before you measure.
 #
 # Cells that begin with `#| export` are the ones that count: `tito export 13_kernels` writes them to a module,
 # and in this folder `from tinytorch.core.kernels import vectorized_relu` is then *your* ReLU. Keep those
@@ -82,7 +82,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 
 # %%
 #| export

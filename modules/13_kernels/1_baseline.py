@@ -234,7 +234,7 @@ reveal("numpy", rates["NumPy"] / rates["your loops"], "times as fast as your loo
 #
 # 1. A colleague measures a kernel three times and reports the best of the three "because the rest is noise".
 #    Another reports the mean. When do the two disagree about which of two kernels is faster?
-# 2. For which M, K and N does the product read more numbers than it does operations? What does that mean for
-#    the GFLOP/s that can be hoped for?
+# 2. For which M, K and N does the product do fewer than two operations for each number of A and B? What does
+#    that mean for the GFLOP/s that can be hoped for?
 # 3. You could reorder the three loops in six ways, and all give the same C. Why might they take different
 #    times? Try `for i, for k, for j` and keep the answer for step 3.

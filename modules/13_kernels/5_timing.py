@@ -135,8 +135,8 @@ class Warming:
             pass
 
 
-machine = Warming()
-first, second = sample_times(machine, repeats=150), sample_times(machine, repeats=150)
+drifting = Warming()
+first, second = sample_times(drifting, repeats=150), sample_times(drifting, repeats=150)
 print(f"one after the other: the second takes {np.median(second) / np.median(first) - 1:+.1%} more time")
 
 # %% [markdown]
@@ -174,8 +174,8 @@ def interleaved(functions, *args, rounds=15):
 check(interleaved)
 
 # %%
-machine = Warming()
-turns = interleaved({"first": machine, "second": machine}, rounds=150)
+drifting = Warming()
+turns = interleaved({"first": drifting, "second": drifting}, rounds=150)
 ratio = np.median(turns["second"]) / np.median(turns["first"])
 print(f"in turns, on a machine that drifts as much: the second takes {ratio - 1:+.1%} more time")
 
@@ -260,8 +260,8 @@ reveal("more work called slower", told.count("first"), "of 30")
 # The same, and a few things more, each of which you can now name:
 #
 # - Results are compared before anything is timed: a fast wrong answer is not fast.
-# - A sample is as many calls as fill 4 ms, thousands of steps of the clock, and still shorter than the
-#   system's time slice.
+# - A sample is as many calls as fill 4 ms: tens of thousands of steps of the clock, and still shorter than
+#   the system's time slice.
 # - Before each sample it waits until no thread of the function before is still spinning, and makes some calls
 #   that are not timed, to have the caches as that function itself leaves them.
 # - Rounds in random order; ratios within rounds; their median with a bootstrap interval of 99%, and with few

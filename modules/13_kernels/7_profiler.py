@@ -59,7 +59,6 @@ predict("relu", None, "% of its roof")
 
 # %%
 from tinytorch.core.kernels import KernelOptimizationProfiler
-from tinytorch.measure import benchmark
 from tinytorch.measure.beside import RoofsBeside
 from tinytorch.runtime.cost import Cost
 from tinytorch.runtime.threads import get_num_threads

@@ -95,8 +95,6 @@ check(network_scores)
 # library's (`tinytorch.ops`), which fuse bias and ReLU into their products and pack weights beforehand.
 
 # %%
-from tinytorch.measure import compare
-
 library, _ = kernel_network(weights, "float32")
 networks = {
     "NumPy": numpy_network(weights),
