@@ -255,3 +255,22 @@ def test_continue_keeps_its_seed(graded, capsys):
     folder, out, _ = graded
     assert cli.main(["grade", str(folder), "--out", str(out), "--continue", "--seed", "4"]) == 1
     assert "seed 3" in capsys.readouterr().err
+
+
+def test_nothing_is_left_of_graders_that_were_ended(folder, tmp_path, monkeypatch):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    some = Graders(3, jobs=1)
+    under_way = []
+
+    def tell(student, exercise):
+        if exercise == "split":
+            under_way.extend(temporary.rglob("cell_*"))
+            raise KeyboardInterrupt
+
+    some.tell = tell
+    with pytest.raises(KeyboardInterrupt):
+        list(some.grade(find(folder).submissions))
+    assert under_way
+    assert list(temporary.iterdir()) == []

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -24,6 +25,7 @@ import psutil
 from tinytorch.course.exercises import exercises
 from tinytorch.course.grades import Grade
 from tinytorch.course.outcome import Outcome
+from tinytorch.course.process import remove
 from tinytorch.course.submissions import Submission
 from tinytorch.machine.quota import usable_cpus
 
@@ -110,25 +112,32 @@ class Graders:
     @contextlib.contextmanager
     def _process(self, errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         """Start a grader, known to `grade` while it runs, and leave nothing of it behind."""
-        with subprocess.Popen(
-            # -P: a module is not looked for in this folder, which may hold a submission called numpy.py.
-            [sys.executable, "-P", "-m", "tinytorch.course.grader"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            encoding="utf-8",
-            start_new_session=os.name == "posix",  # Ctrl-C is for this process, which ends the others
-        ) as process:
-            with self._lock:
-                self._running.add(process)
-                if self._over:
-                    _end(process)
-            try:
-                yield process
-            finally:
+        folder = Path(tempfile.mkdtemp(prefix="tinytorch-grader-"))
+        folder.chmod(0o711)  # the student's process, in a folder within, may be another user's
+        places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+        try:
+            with subprocess.Popen(
+                # -P: a module is not looked for in this folder, which may hold a submission called numpy.py.
+                [sys.executable, "-P", "-m", "tinytorch.course.grader"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                encoding="utf-8",
+                env=os.environ | places,
+                start_new_session=os.name == "posix",  # Ctrl-C is for this process, which ends the others
+            ) as process:
                 with self._lock:
-                    self._running.remove(process)
-                    _end(process)
+                    self._running.add(process)
+                    if self._over:
+                        _end(process)
+                try:
+                    yield process
+                finally:
+                    with self._lock:
+                        self._running.remove(process)
+                        _end(process)
+        finally:
+            remove(folder)
 
     def _listen(self, process: subprocess.Popen[str], submission: Submission, found: "_Found") -> None:
         """Take in what a grader says, until it has ended."""

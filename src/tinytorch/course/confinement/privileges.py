@@ -23,7 +23,8 @@ def in_force() -> bool:
 
 def drop(folder: Path) -> None:
     """Give up what this process may beyond any user's process, for good; `folder` stays its own."""
-    if os.geteuid() == 0 and _others_can_read(Path(sys.executable), *places.python()):
+    reached = all(one.stat().st_mode & 0o1 for one in folder.parents)
+    if os.geteuid() == 0 and reached and _others_can_read(Path(sys.executable), *places.python()):
         with contextlib.suppress(OSError):  # in a container that has no other users
             _become(_NOBODIES + secrets.randbelow(1 << 20), folder)
     header = ctypes.create_string_buffer(struct.pack("Ii", _VERSION, 0))
