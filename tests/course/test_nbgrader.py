@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from tests.course.executed import executed
 
+from tests.course.executed import executed
 from tinytorch.course import notebook
 from tinytorch.course.exercises import exercises
 from tinytorch.course.release import release

@@ -5,6 +5,7 @@ import pytest
 
 from tinytorch import cli
 from tinytorch.course import notebook
+from tinytorch.course.given import exported
 from tinytorch.course.release import release
 from tinytorch.runtime.errors import InputError
 
@@ -58,7 +59,7 @@ def test_the_students_copy_is_python_and_has_no_outputs(both):
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
-    for number, text in enumerate(notebook.exported(given)):
+    for number, text in enumerate(exported(given)):
         compile(text, f"cell {number}", "exec")
 
 

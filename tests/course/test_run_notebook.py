@@ -1,8 +1,8 @@
 """The notebook run from top to bottom by nbclient: with its solutions, and as students get it."""
 
 import pytest
-from tests.course.executed import error, executed
 
+from tests.course.executed import error, executed
 from tinytorch.course.exercises import exercises
 
 nbclient = pytest.importorskip("nbclient")

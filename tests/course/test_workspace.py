@@ -7,6 +7,7 @@ import pytest
 
 from tests.course.test_notebook import made
 from tinytorch.course import notebook, workspace
+from tinytorch.course.given import exported
 from tinytorch.runtime import workspace as around
 from tinytorch.runtime.errors import InputError
 
@@ -38,7 +39,7 @@ def test_a_script_has_short_headers_and_the_same_cells(small_module):
     assert laid.notebook.name == "kernels.py" and "kernels.py" in (small_module / "README.md").read_text()
     assert '# %% exercise="double"\n#| export' in text and '# %% check="double"\ncheck(double)' in text
     assert "nbgrader" not in text
-    assert notebook.exported(laid.notebook) == notebook.exported(notebook.student(made()))
+    assert exported(laid.notebook) == exported(notebook.student(made()))
     assert workspace.find() == workspace.Workspace(laid.notebook, small_module)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tinytorch.course import names, notebook, reading
 from tinytorch.course.exercises import exercises
-from tinytorch.course.given import exported_by_number, is_directive, read
+from tinytorch.course.given import default_exp, exported_by_number, is_directive, read
 from tinytorch.course.workspace import Workspace
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.files import write_whole
@@ -84,7 +84,7 @@ def export(workspace: Workspace) -> Exported:
 def exported(path: Path) -> Exported:
     """Return what is to be exported of a notebook; InputError names cell and line of a syntax error."""
     given = read(path)
-    if (into := notebook.default_exp(given)) != "core.kernels":
+    if (into := default_exp(given)) != "core.kernels":
         raise InputError(f"#| default_exp names {into}; module {notebook.MODULE} exports to core.kernels")
     sources = exported_by_number(given)
     cells = {number: list(_statements(number, source)) for number, source in sources.items()}

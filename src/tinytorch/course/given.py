@@ -40,12 +40,6 @@ def read(path: str | Path) -> Any:
     return new.new_notebook(cells=[makers[kind](source) for kind, source in cells])
 
 
-def cells_of(given: Any) -> tuple[str, ...]:
-    """Return the texts of the code cells of a notebook, or of a file, as they stand."""
-    notebook = read(given) if isinstance(given, str | Path) else given
-    return tuple(cell.source for cell in notebook.cells if cell.cell_type == "code")
-
-
 def exported(given: Any) -> tuple[str, ...]:
     """Return the texts of the cells marked `#| export` of a notebook, or of a file.
 
@@ -80,8 +74,9 @@ def is_directive(line: str) -> bool:
 
 def default_exp(given: Any) -> str:
     """Return the module that `#| default_exp` names, as "core.kernels"; InputError if there is none."""
-    for source in cells_of(given):
-        for name, value in _directives(source):
+    notebook = read(given) if isinstance(given, str | Path) else given
+    for cell in notebook.cells:
+        for name, value in _directives(cell.source) if cell.cell_type == "code" else ():
             if name == "default_exp" and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", value):
                 return value
     raise InputError(

@@ -11,23 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch.course.exercises import exercises
-from tinytorch.course.given import cells_of, default_exp, exported, is_exported, read
+from tinytorch.course.given import exported, is_exported
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.extras import needs
 
-__all__ = [
-    "MODULE",
-    "cells_of",
-    "default_exp",
-    "exported",
-    "folder",
-    "is_exported",
-    "known",
-    "made",
-    "put_together",
-    "read",
-    "student",
-]
+__all__ = ["MODULE", "exported", "folder", "known", "made", "put_together", "student"]
 
 MODULE = "13_kernels"
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytorch.course import export, names, notebook, tested
+from tinytorch.course import export, given, names, notebook, tested
 from tinytorch.course.exercises import exercises
 from tinytorch.course.tested import Tested
 from tinytorch.course.workspace import Workspace
@@ -74,7 +74,7 @@ class Status:
 def status(workspace: Workspace) -> Status:
     """Return how far a workspace's learner has come; InputError if its notebook cannot be read."""
     last = tested.kept(workspace.home)
-    digest_of = tested.digests(notebook.exported(workspace.notebook))
+    digest_of = tested.digests(given.exported(workspace.notebook))
     file = export.file_of(workspace)
     text = file.read_text("utf-8", "replace") if file.is_file() else ""
     there = names.of_cell(text)[0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytorch.course import names, notebook, outcome, reading, tested
+from tinytorch.course import given, names, notebook, outcome, reading, tested
 from tinytorch.course.exercises import STEPS, Exercise, exercises, of_step
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.runner import Runner
@@ -65,8 +65,8 @@ def run(
 
     Raises InputError for a notebook that cannot be read or has no exported cell.
     """
-    given = notebook.read(workspace.notebook)
-    sources = notebook.exported(given)
+    handed_in = given.read(workspace.notebook)
+    sources = given.exported(handed_in)
     if not sources:
         raise InputError(f"no cell of {workspace.notebook} begins with #| export: nothing to check")
     seed = outcome.fresh_seed() if seed is None else seed
@@ -75,7 +75,7 @@ def run(
         for exercise in asked:
             tell(exercise)
             found.append(outcome.run(exercise, learner, seed))
-    remarks = [*_leaning(found, sources), *_lost(given, sources)]
+    remarks = [*_leaning(found, sources), *_lost(handed_in, sources)]
     if workspace.folder is not None:
         try:
             tested.keep(workspace.folder, found, tested.digests(sources))
@@ -92,11 +92,11 @@ def _leaning(found: Iterable[Outcome], sources: Iterable[str]) -> Iterator[str]:
             yield f"{one.exercise} is written, but calls what still raises NotImplementedError"
 
 
-def _lost(given: Any, sources: Iterable[str]) -> Iterator[str]:
+def _lost(handed_in: Any, sources: Iterable[str]) -> Iterator[str]:
     """Yield exercises whose cell has lost its first line."""
     there = {name for source in sources for name in names.of_cell(source)[0]}
-    for number, cell in enumerate(given.cells, 1):
-        if cell.cell_type == "code" and not notebook.is_exported(cell.source):
+    for number, cell in enumerate(handed_in.cells, 1):
+        if cell.cell_type == "code" and not given.is_exported(cell.source):
             lost = names.of_cell(cell.source)[0] & exercises().keys() - there
             for name in sorted(lost):
                 yield f"cell {number} holds {name} and is not checked: its first line is to be #| export"
