@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from tinytorch.options import add_json, check_json, count, write_json
 from tinytorch.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tinytorch.course.workspace import Workspace
 
 _MODULE = "13_kernels"
@@ -114,16 +111,12 @@ def _found(options: argparse.Namespace) -> "Workspace":
 
 
 def _start(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from tinytorch.course import workspace
 
     folder = Path(options.module) if options.folder is None else options.folder
     laid = workspace.start(options.module, folder, options.script)
-    console = Console(emoji=False)
-    say = _say(console)
-    say(f"written: {laid.notebook}")
-    say(f"Work through it, and check what you have: cd {_quoted(folder)}, then tito test {options.module}")
+    print(f"written: {laid.notebook}")
+    print(f"Work through it, and check what you have: cd {_quoted(folder)}, then tito test {options.module}")
     return 0
 
 
@@ -194,7 +187,3 @@ def _notebook(options: argparse.Namespace) -> int:
         )
     command = [sys.executable, "-m", "jupyterlab", str(found.notebook.resolve())]
     return subprocess.run(command, cwd=found.notebook.parent, check=False).returncode
-
-
-def _say(console: "Console") -> Callable[[str], None]:
-    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ MAIN = {
 
 
 def exercise_of(path: Path) -> exercises.Exercise:
-    return exercises.named(path.stem.partition("__")[0])
+    return exercises.exercises()[path.stem.partition("__")[0]]
 
 
 def checked(exercise: exercises.Exercise, *cells: tuple[str, str]) -> outcome.Outcome:
@@ -90,7 +90,7 @@ def test_a_right_answer_passes(path: Path) -> None:
 
 @pytest.mark.parametrize("name", exercises.exercises())
 def test_the_notebook_s_own_solution_passes(name: str) -> None:
-    exercise = exercises.named(name)
+    exercise = exercises.exercises()[name]
     _skip_without_extras(exercise)
     solutions = {metadata["exercise"]: (cell, text) for cell, text, metadata in _exported(solutions=True)}
     before = list(solutions)[: list(solutions).index(name)]
@@ -108,7 +108,7 @@ def test_there_are_enough_answers() -> None:
 
 @pytest.mark.parametrize("name", exercises.exercises())
 def test_a_placeholder_is_not_attempted(name: str) -> None:
-    exercise = exercises.named(name)
+    exercise = exercises.exercises()[name]
     text = f"def {name}(*args, **kwargs):\n    # YOUR CODE HERE\n    raise NotImplementedError()\n"
     found = checked(exercise, (name, text))
     assert (found.state, found.points) == ("not attempted", 0), found

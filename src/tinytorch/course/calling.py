@@ -71,7 +71,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     result = guarded(function, *given, folder)
     if changed := _changed((args, kwargs), given):
         raise WrongError(
-            f"it changed its input{' ' + changed if changed else ''} in place",
+            f"it changed its input {changed} in place",
             "An input belongs to the caller: make a new array for the result, as np.empty_like does.",
         )
     return plain(result)

@@ -7,7 +7,6 @@ import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -68,8 +67,3 @@ def exercises() -> dict[str, Exercise]:
 def of_step(step: int) -> tuple[Exercise, ...]:
     """Return the exercises of one step."""
     return tuple(found for found in exercises().values() if found.step == step)
-
-
-def named(name: Any) -> Exercise:
-    """Return the exercise of that name; raises KeyError."""
-    return exercises()[name]

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from tinytorch.course.exercises import STEPS, exercises, of_step
-from tinytorch.course.grades import Grade
+from tinytorch.course.exercises import STEPS, of_step
+from tinytorch.course.grades import Grade, worth
 from tinytorch.course.outcome import Outcome
 from tinytorch.figures.words import plain
 from tinytorch.runtime.extras import needs
@@ -39,7 +39,7 @@ def page(grade: Grade) -> str:
             "number": number,
             "title": title,
             "points": grade.of_step(number),
-            "of": sum(exercise.points for exercise in of_step(number)),
+            "of": worth()[number],
             "exercises": [
                 _shown(found[exercise.name], exercise.title)
                 for exercise in of_step(number)
@@ -52,7 +52,7 @@ def page(grade: Grade) -> str:
         _template().render(
             student=plain(grade.student),
             points=grade.points,
-            of=sum(exercise.points for exercise in exercises().values()),
+            of=sum(worth().values()),
             problem=plain(grade.problem),
             steps=[step for step in steps if step["exercises"]],
             file=plain(grade.file),

@@ -4,19 +4,20 @@ Sizes are bounded, and only texts of cells are taken: outputs and metadata prove
 percent format: cells begin with `# %%`.
 """
 
-import ast
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tinytorch.course import reading
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.extras import needs
 from tinytorch.runtime.files import UNREADABLE
 
-#: The course's notebook has 0.1 MB and some 200 cells; one full of figures has a few MB.
-_LARGEST = 20_000_000
+#: The course's notebook has 0.1 MB and some 200 cells; one with a hundred large figures has 10 MB, and to be
+#: read takes ten times its size in memory.
+LARGEST = 20_000_000
 _MOST_CELLS = 5_000
 
 _KINDS = ("code", "markdown", "raw")
@@ -92,10 +93,10 @@ def _text(path: Path) -> str:
             f"{path} is {'no file' if path.exists() else 'not there'}; give a notebook or script"
         )
     with path.open("rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
         raise InputError(
-            f"{path} has over {_LARGEST // 1_000_000} MB; clear its outputs, or what made it so large"
+            f"{path} has over {LARGEST // 1_000_000} MB; clear its outputs, or what made it so large"
         )
     try:
         return data.decode("utf-8-sig")
@@ -148,7 +149,8 @@ def _directives(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _without_magics(source: str) -> str:
-    if _parses(source):  # so a line that begins with % goes on with an expression, or stands in a string
+    # Where it is Python, a line that begins with % goes on with an expression, or stands in a string.
+    if reading.parsed(source) is not None:
         return source
     return "\n".join(map(_without_magic, source.split("\n")))
 
@@ -159,11 +161,3 @@ def _without_magic(line: str) -> str:
         return line
     instead = f"{found['target']}None" if found["target"] else "pass"
     return f"{line[: len(line) - len(line.lstrip())]}{instead}  # {text}"
-
-
-def _parses(source: str) -> bool:
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # as a hostile text may be
-        return False
-    return True

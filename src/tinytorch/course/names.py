@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
+from tinytorch.course.reading import parsed
+
 
 def bound(node: ast.AST) -> Iterator[str]:
     """Yield the names that a statement binds in its own namespace.
@@ -44,8 +46,7 @@ def of_cell(source: str) -> tuple[frozenset[str], frozenset[str]]:
     >>> of_cell("def f(x): return g(x")
     (frozenset({'f'}), frozenset())
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # as any text may be
+    tree = parsed(source)
+    if tree is None:
         return frozenset(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)), frozenset()
     return frozenset(bound(tree)), frozenset(name for node in tree.body for name in used(node))

@@ -15,9 +15,11 @@ from tinytorch.course.given import exported, is_exported
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.extras import needs
 
-__all__ = ["MODULE", "exported", "folder", "known", "made", "put_together", "student"]
+__all__ = ["MODULE", "NOTEBOOK", "exported", "folder", "known", "made", "put_together", "student"]
 
 MODULE = "13_kernels"
+#: Of a learner's notebook, without its ending.
+NOTEBOOK = "kernels"
 
 #: What nbgrader puts in the place of a solution.
 _STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")

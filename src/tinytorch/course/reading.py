@@ -55,6 +55,18 @@ def is_placeholder(text: str, name: str) -> bool:
     )
 
 
+def parsed(text: str) -> ast.Module | None:
+    """Return a text as a tree, or None: whatever a text may do to the parser, it is no Python then.
+
+    >>> parsed("(" * 10_000) is None
+    True
+    """
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # ValueError: a zero byte
+        return None
+
+
 def names(text: str) -> frozenset[str]:
     """Return the names that a text reads from outside of its functions. Raises SyntaxError.
 

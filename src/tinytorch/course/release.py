@@ -17,7 +17,8 @@ def release(folder: Path, module: str = notebook.MODULE, force: bool = False) ->
 
     Raises InputError if one of them is there already and `force` was not given: then neither is written.
     """
-    targets = tuple(folder / part / module / f"{notebook.NAME}.ipynb" for part in ("source", "release"))
+    source, given = (folder / part / module / f"{notebook.NOTEBOOK}.ipynb" for part in ("source", "release"))
+    targets = (source, given)
     for target in targets:
         if target.exists() and not force:
             raise InputError(f"{target} is there already; --force writes it anew")

@@ -10,13 +10,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinytorch.course.given import LARGEST
+from tinytorch.course.notebook import MODULE, NOTEBOOK
 from tinytorch.runtime.errors import InputError
 
-MODULE = "13_kernels"
-NOTEBOOK = "kernels"
 _ENDINGS = (".ipynb", ".py")
-#: A notebook that holds a hundred large figures has 10 MB; to read one takes ten times its size in memory.
-LARGEST = 20_000_000
 
 
 @dataclass(frozen=True)

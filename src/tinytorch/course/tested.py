@@ -9,16 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from tinytorch.course.exercises import exercises
 from tinytorch.course.names import of_cell
-from tinytorch.course.outcome import Outcome
+from tinytorch.course.outcome import Outcome, State
 from tinytorch.runtime.files import UNREADABLE, write_whole
 
 #: Its name in a workspace.
 FILE = ".tinytorch-tested.json"
-
-_STATES = ("passed", "failed", "not attempted", "not run")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def kept(folder: Path) -> dict[str, Tested]:
     return {
         name: one
         for name, one in found.items()
-        if one.state in _STATES and one.points == (points[name] if one.state == "passed" else 0)
+        if one.state in get_args(State) and one.points == (points[name] if one.state == "passed" else 0)
     }
 
 

@@ -17,7 +17,7 @@ from tinytorch.runtime.files import UNREADABLE, write_whole
 from tinytorch.runtime.workspace import MARKER
 
 #: The notebook, or in its place a script in the percent format.
-_NAMES = ("kernels.ipynb", "kernels.py")
+_NAMES = (f"{notebook.NOTEBOOK}.ipynb", f"{notebook.NOTEBOOK}.py")
 
 _README = """\
 # Module 13, Kernels
