@@ -1,10 +1,10 @@
 """Answers to every exercise, wrong and right: each check fails what is wrong, with words that point to it."""
 
+import functools
 import importlib.util
 import linecache
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from tinytorch.course import exercises, notebook, outcome
 from tinytorch.course.local import Local
 
-pytest.importorskip("jupytext")
+jupytext = pytest.importorskip("jupytext")
 
 FOLDER = Path(__file__).parent / "answers"
 WRONG, RIGHT = (sorted((FOLDER / kind).glob("*.py")) for kind in ("wrong", "right"))
@@ -40,16 +40,11 @@ def checked(exercise: exercises.Exercise, *cells: tuple[str, str]) -> outcome.Ou
     return outcome.run(exercise, Local(functions))
 
 
-def _steps() -> Iterator[Path]:
-    yield from sorted(notebook.folder().glob("[0-9]*_*.py"))
-
-
+@functools.cache
 def _exported(solutions: bool) -> list[tuple[str, str, dict[str, str]]]:
     """Return the exported cells of the step files: name, text, and what their headers say."""
-    import jupytext
-
     found = []
-    for path in _steps():
+    for path in sorted(notebook.folder().glob("[0-9]*_*.py")):
         for number, cell in enumerate(jupytext.read(path).cells):
             is_exported = cell.cell_type == "code" and cell.source.startswith("#| export")
             if is_exported and ("exercise" in cell.metadata) == solutions:
