@@ -8,8 +8,13 @@ import numpy as np
 
 from tinytorch.course.exercises import Exercise
 from tinytorch.course.subject import NotAttemptedError, NotRunError, RaisedError, Subject, WrongError
+from tinytorch.figures.words import plain
 
 State = Literal["passed", "failed", "not attempted", "not run"]
+
+
+#: Characters of a message: those of checks have some hundred.
+_LONGEST = 2000
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ def run(exercise: Exercise, subject: Subject, seed: int | None = None) -> Outcom
 
     def outcome(state: State, message: str = "", hint: str = "") -> Outcome:
         points = exercise.points if state == "passed" else 0
-        return Outcome(exercise.name, exercise.step, state, points, exercise.points, message, hint, seed)
+        texts = _printable(message), _printable(hint)
+        return Outcome(exercise.name, exercise.step, state, points, exercise.points, *texts, seed)
 
     try:
         exercise.check(subject, np.random.default_rng(seed))
@@ -54,3 +60,8 @@ def run(exercise: Exercise, subject: Subject, seed: int | None = None) -> Outcom
     except NotRunError as error:
         return outcome("not run", str(error))
     return outcome("passed")
+
+
+def _printable(text: str) -> str:
+    """Return what may quote a learner's values without control characters, and of some length."""
+    return "\n".join(map(plain, text[:_LONGEST].split("\n")))

@@ -4,13 +4,24 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 
+#: Embeddings, overrides and isolates, and their ends. Letters of Hebrew and Arabic need none of them.
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
+
 def plain(text: str) -> str:
     r"""Replace what has no glyph (controls, line breaks, halves of surrogate pairs) by one that says so.
+
+    So is what turns the direction of letters that follow: a row of a table could read as another.
 
     >>> plain("a\nb\x00c\udc80")
     'a�b�c�'
     """
-    return "".join("�" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
+    return "".join(
+        "�"
+        if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(c) in _TURNS
+        else c
+        for c in text
+    )
 
 
 def shortened(text: str, letters: int) -> str:

@@ -1,5 +1,6 @@
 """Step 1: a clock around a call, and the product that everything else is measured against."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,12 @@ def _timed(learner: Subject, *args: Any, **kwargs: Any) -> tuple[Any, float]:
         raise WrongError(f"the second value is {comparing.told(microseconds)}, should be a number", _ORDER)
     if np.ndim(microseconds):
         raise WrongError("the second value is an array, should be a number of microseconds", _ORDER)
+    try:
+        finite = math.isfinite(microseconds)
+    except (TypeError, OverflowError):  # a complex number, one beyond all floats
+        finite = False
+    if not finite:
+        raise WrongError(f"the second value is {comparing.told(microseconds)}, which is no time", _ORDER)
     return result, float(microseconds)
 
 

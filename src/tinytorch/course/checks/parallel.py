@@ -139,7 +139,7 @@ def parallel_batch_processing(learner: Subject, rng: np.random.Generator) -> Non
             f"{name} of {len(few)} items", learner.call(name, few, Probe("failing_at", (None, ""))), few
         )
     met = learner.call(name, items, Probe("meeting", (workers,)), num_workers=workers)
-    if isinstance(met, list) and None in met:
+    if isinstance(met, list) and any(one is None for one in met):
         raise WrongError(
             f"with num_workers={workers}, {workers} items are never worked on at the same time",
             "Hand in all items before you wait for any result: a result waited for in the loop that hands in "
@@ -161,7 +161,7 @@ def _in_order(what: str, found: Any, expected: list[int]) -> None:
             f"{what} returned {len(found)} results for {len(expected)} items",
             "A result for each item, whatever num_workers is.",
         )
-    if found == expected:
+    if not any(isinstance(one, np.ndarray | list | tuple | dict) for one in found) and found == expected:
         return
     if sorted(map(str, found)) == sorted(map(str, expected)):
         raise WrongError(
@@ -169,7 +169,11 @@ def _in_order(what: str, found: Any, expected: list[int]) -> None:
             "Results come in as they are done, which is another order: keep the futures in a list, in the "
             "items' order, and ask each in turn.",
         )
-    place = next(place for place, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+    place = next(
+        place
+        for place, (a, b) in enumerate(zip(found, expected, strict=True))
+        if isinstance(a, np.ndarray | list | tuple | dict) or a != b
+    )
     raise WrongError(f"{what}: result {place} is {found[place]!r:.60}, should be {expected[place]!r}")
 
 
@@ -188,19 +192,21 @@ def _error(learner: Subject, name: str, items: list[int], place: int, workers: i
     """Require an error that names the item's index, with the original as cause."""
     operation = Probe("failing_at", (items[place], "no such thing"))
     found = learner.call(Probe("caught"), Mine(name), items, operation, num_workers=workers)
+    if not isinstance(found, dict):
+        raise WrongError(f"what {name} raised did not come back")
     if "result" in found:
         raise WrongError(
             f"item {place} raised, and {name} returned as if nothing had happened",
             "An error that is swallowed turns up later as a wrong result. Let it out.",
         )
-    message, raised = found["message"], found["raised"][0]
+    message, raised = str(found.get("message")), str(next(iter(found.get("raised") or ()), ""))
     if not re.search(rf"(?<!\d){place}(?!\d)", message):
         raise WrongError(
             f"item {place} raised, and the error, {raised}: {message!r:.80}, does not name index {place}",
             "Of a thousand items, which one was it? Catch what an item raises where you know its index, and "
             "raise an error that tells it.",
         )
-    if "LookupError" not in found["cause"]:
+    if "LookupError" not in (found.get("cause") or ()):
         raise WrongError(
             f"the error that names index {place} does not have the item's own error as its cause",
             "`raise ... from error` keeps what really happened for the traceback.",

@@ -21,7 +21,7 @@ def values(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, words: str
     found = comparing.array(what, learner.call(name, A, B, **kwargs), (A.shape[0], B.shape[1]), dtype, _DTYPE)
     expected = np.matmul(A, B, dtype=np.float64)
     bound = A.shape[1] * np.finfo(dtype).eps * np.matmul(abs(A), abs(B), dtype=np.float64)
-    if (abs(found - expected) > bound).any():
+    if not (abs(found - expected) <= bound).all():  # of NaN both are false
         single = A.shape[1] * np.finfo(np.float32).eps * np.matmul(abs(A), abs(B))
         if (abs(found - expected) <= single).all():
             raise WrongError(

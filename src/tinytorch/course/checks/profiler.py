@@ -68,7 +68,10 @@ def _pair(found: Any, asked: str) -> tuple[float, Any]:
 def _number(value: Any, asked: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray) or np.shape(value):
         raise WrongError(f"{asked}: {value!r} is no number", "Does it end with a return?")
-    return float(value)
+    try:
+        return float(value)
+    except (TypeError, OverflowError):  # a complex number, an integer beyond all floats
+        raise WrongError(f"{asked}: {value!r:.60} is no number here") from None
 
 
 def _formula(asked: str, found: float, expected: float, *mistakes: tuple[float, str]) -> None:

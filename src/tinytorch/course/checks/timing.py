@@ -3,6 +3,7 @@
 The functions that a learner times look at their own clock: no check depends on how fast a machine is.
 """
 
+import math
 from statistics import median
 from typing import Any
 
@@ -30,9 +31,7 @@ def sample_times(learner: Subject, rng: np.random.Generator) -> None:
     given = [int(rng.integers(100)), "a"]
     # The first calls are slow, as those of compiled functions are; the rest differ by more than noise.
     seconds = [0.03] * warmup + rng.permutation(np.linspace(0.002, 0.02, repeats)).tolist()
-    seen = learner.call(
-        Probe("watched"), Mine("sample_times"), seconds, *given, repeats=repeats, warmup=warmup
-    )
+    seen = _seen_by(learner, "watched", "sample_times", seconds, *given, repeats=repeats, warmup=warmup)
     what = f"sample_times(func, …, repeats={repeats}, warmup={warmup})"
     times = _times(what, seen["result"], repeats, warmup)
     inside, calls = seen["inside"], len(seen["inside"])
@@ -51,8 +50,21 @@ def sample_times(learner: Subject, rng: np.random.Generator) -> None:
             "sample_times reads time.time",
             "That is the time of day, which may be set back meanwhile. time.perf_counter never goes back.",
         )
-    seen = learner.call(Probe("watched"), Mine("sample_times"), [0.001])
+    seen = _seen_by(learner, "watched", "sample_times", [0.001])
     _times("sample_times(func)", seen["result"], 20, 2)
+
+
+def _seen_by(learner: Subject, probe: str, name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return what a probe saw of the learner's function; it comes from the learner's process."""
+    seen = learner.call(Probe(probe), Mine(name), *args, **kwargs)
+    match seen:
+        case {"result": _, "inside": [*inside], "given": [*given]} if len(inside) == len(given) and all(
+            isinstance(seconds, float) for seconds in inside
+        ):
+            names = seen.get("names", [""] * len(inside))
+            if isinstance(names, list) and [type(one) for one in names] == [str] * len(inside):
+                return {**seen, "names": names}
+    raise WrongError(f"what the functions saw that {name} called did not come back")
 
 
 def _times(what: str, found: Any, repeats: int, warmup: int) -> list[float]:
@@ -69,7 +81,17 @@ def _times(what: str, found: Any, repeats: int, warmup: int) -> list[float]:
         )
     if len(found) != repeats:
         raise WrongError(f"{what} returned {len(found)} samples, should be {repeats}", "One for each repeat.")
-    return [float(time) for time in found]
+    times = []
+    for place, time in enumerate(found.tolist() if isinstance(found, np.ndarray) else found):
+        try:
+            times.append(float(time))
+        except (TypeError, ValueError, OverflowError):
+            times.append(math.nan)
+        if not math.isfinite(times[-1]):
+            raise WrongError(
+                f"{what}: sample {place} is {time!r:.60}, which is no time", "Seconds are floats."
+            )
+    return times
 
 
 def _hold(what: str, times: list[float], inside: list[float], all_calls: list[float]) -> None:
@@ -107,7 +129,7 @@ def interleaved(learner: Subject, rng: np.random.Generator) -> None:
     rounds, given = int(rng.integers(9, 14)), [int(rng.integers(100))]
     lengths = rng.permutation([0.001, 0.0025, 0.004, 0.006]).tolist()
     seconds = dict(zip(("first", "second", "third", "fourth"), lengths, strict=True))
-    seen = learner.call(Probe("watched_together"), Mine("interleaved"), seconds, *given, rounds=rounds)
+    seen = _seen_by(learner, "watched_together", "interleaved", seconds, *given, rounds=rounds)
     what = f"interleaved of {len(seconds)} functions, rounds={rounds},"
     found, names = seen["result"], seen["names"]
     if not isinstance(found, dict) or found.keys() != seconds.keys():
@@ -152,7 +174,7 @@ def verdict(learner: Subject, rng: np.random.Generator) -> None:
     """Which of two functions is faster, where the samples tell."""
     same = _noisy(rng, 0.05)
     told = learner.call("verdict", same, list(same))
-    if told not in _VERDICTS:
+    if not _is_verdict(told):
         raise WrongError(f"verdict returned {told!r:.60}, should be one of {_VERDICTS}")
     if told != "no difference":
         raise WrongError(f"of the very same samples twice, verdict says {told!r}", _LOOK)
@@ -163,6 +185,12 @@ def verdict(learner: Subject, rng: np.random.Generator) -> None:
 
 
 _VERDICTS = ("first", "second", "no difference")
+
+
+def _is_verdict(told: Any) -> bool:
+    return isinstance(told, str) and told in _VERDICTS
+
+
 _LOOK = (
     "How far do medians of such samples differ by chance alone? Draw from the samples, with replacement, "
     "again and again: where the ratio of medians comes to lie 99 times of 100 is what you know of it."
@@ -218,5 +246,9 @@ def _verdicts(learner: Subject, pairs: list[list[list[float]]]) -> list[Any]:
     """Return what the learner's function says of each pair of samples."""
     found: list[Any] = []
     for start in range(0, len(pairs), _AT_ONCE):
-        found += learner.call(Probe("each"), Mine("verdict"), pairs[start : start + _AT_ONCE])
+        some = pairs[start : start + _AT_ONCE]
+        told = learner.call(Probe("each"), Mine("verdict"), some)
+        if not isinstance(told, list) or len(told) != len(some) or not all(map(_is_verdict, told)):
+            raise WrongError(f"verdict returned {told!r:.60}, should be one of {_VERDICTS}")
+        found += told
     return found

@@ -1,0 +1,3 @@
+# says: the second value is nan, which is no time
+def time_kernel(func, *args, **kwargs):
+    return func(*args, **kwargs), float("nan")
