@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-
 #: Embeddings, overrides and isolates, and their ends. Letters of Hebrew and Arabic need none of them.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 

@@ -173,6 +173,6 @@ def _blamed(learner: Subject, width: str) -> str:
     for text, widths in _LINES:
         count = int(width in widths)
         found = learner.call("simd_registers", text)
-        if isinstance(found, dict) and (np.ndim(found.get(width)) or found.get(width) != count):
+        if isinstance(found, dict) and (np.ndim(found.get(width, 0)) or found.get(width) != count):
             return f"This line counts {count} time{'s' * (count != 1)}: {' '.join(text.split())}"
     return "Each line counts once for each width that it uses."
