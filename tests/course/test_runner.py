@@ -369,6 +369,24 @@ def litter():
         with open(f"file{number}", "wb") as file:
             file.write(b"x" * (1 << 20))
 
+def litter_without_names(mapped):
+    import mmap
+    kept = []
+    for number in range(100):
+        file = open(f"file{number}", "w+b")
+        os.unlink(file.name)
+        file.write(b"x" * (2 << 20))
+        file.flush()
+        kept.append(mmap.mmap(file.fileno(), 4096) if mapped else file)
+        if mapped:
+            file.close()
+    time.sleep(1000)
+
+def spawn_threads():
+    threading.stack_size(65536)
+    while True:
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+
 def one_large_file():
     with open("large", "wb") as file:
         for _ in range(100):
@@ -425,6 +443,20 @@ def test_what_goes_wrong_is_told_and_the_next_call_is_answered(hostile, name, to
             hostile.call(name)
     finally:
         hostile._limits = SMALL
+    goes_on(hostile)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell of them")
+@pytest.mark.parametrize("mapped", [False, True])
+def test_files_without_a_name_are_counted(hostile, mapped):
+    with pytest.raises(WrongError, match="it wrote more than 32 MB of files"):
+        hostile.call("litter_without_names", mapped)
+    goes_on(hostile)
+
+
+def test_threads_are_counted(hostile):
+    with pytest.raises((WrongError, RaisedError), match=r"it started more than \d+ threads|start new thread"):
+        hostile.call("spawn_threads")
     goes_on(hostile)
 
 
@@ -579,8 +611,19 @@ def system_chmod(path):
 def system_limit(pid):
     return libc.prlimit(pid, 7, (ctypes.c_ulong * 2)(0, 0), None)
 
+def system_reserve():
+    keep_size, file = 1, os.open("reserved", os.O_CREAT | os.O_WRONLY)
+    return libc.fallocate(file, keep_size, ctypes.c_long(0), ctypes.c_long(1 << 26))
+
+def system_hide():
+    return libc.prctl(4, 0, 0, 0, 0)
+
 def system_socket():
     return libc.socket(2, 1, 0)
+
+def imports(name):
+    import importlib
+    return str(importlib.import_module(name))
 
 def listing(path):
     return os.listdir(path)
@@ -611,7 +654,9 @@ def test_processes_signals_and_sockets_are_refused_in_words(outside, name):
 
 
 @needs_calls
-@pytest.mark.parametrize("name", ["system_fork", "system_vfork", "system_socket"])
+@pytest.mark.parametrize(
+    "name", ["system_fork", "system_vfork", "system_socket", "system_reserve", "system_hide"]
+)
 def test_the_kernel_refuses_them_too(outside, name):
     assert outside.call(name) == -1
     assert psutil.Process(outside._process.pid).children(recursive=True) == []
@@ -657,9 +702,17 @@ def test_names_of_files_are_not_told(outside):
 
 
 @needs_files
-def test_the_environment_of_this_process_is_not_read(outside):
-    assert outside.call("system_read", f"/proc/{outside._process.pid}/environ") >= 0
-    assert outside.call("system_read", f"/proc/{os.getpid()}/environ") == -1
+def test_nothing_that_the_system_tells_of_this_process_is_read(outside):
+    for name in ("environ", "cmdline", "status"):
+        assert outside.call("system_read", f"/proc/{outside._process.pid}/{name}") >= 0
+        assert outside.call("system_read", f"/proc/{os.getpid()}/{name}") == -1
+
+
+@needs_files
+def test_the_checks_are_not_read(outside):
+    with pytest.raises(RaisedError, match="may not read files of others"):
+        outside.call("imports", "tinytorch.course.checks.int8")
+    assert outside.call("system_read", str(Path(process.__file__).parent / "checks" / "int8.py")) == -1
 
 
 @needs_files

@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import secrets
+import stat
 import subprocess
 import sys
 import threading
@@ -46,8 +47,8 @@ _SELDOM = 10
 _KEPT = 64 << 10
 #: Tries to remove its folder: Windows holds files for a while after the process that had them has ended.
 _REMOVALS = 20
-#: Files that it may make.
-_FILES = 10_000
+#: Files that it may make, and threads: libraries start as many as there are CPUs, each of them.
+_FILES, _THREADS = 10_000, 512 + 8 * (os.cpu_count() or 1)
 #: A message that fits into any pipe which has been read empty; a longer one is written by a thread.
 _SHORT = 4096
 #: Kept of the environment: where libraries are, and how many threads to use.
@@ -245,10 +246,17 @@ class Process:
             looks += 1
             if looks % _SELDOM == 0:
                 self._look_for_descendants()
-                if _larger(self._folder, self._limits.folder):
-                    self.end(f"it wrote more than {self._limits.folder >> 20} MB of files")
+                self._look_at_files_and_threads()
             if self._memory() > self._limits.memory:
                 self.end(f"it took more than {self._limits.memory / 2**30:.3g} GB of memory")
+
+    def _look_at_files_and_threads(self) -> None:
+        nameless = _nameless(self.pid, self._folder, self._limits.file)
+        if _larger(self._folder, self._limits.folder - nameless):
+            self.end(f"it wrote more than {self._limits.folder >> 20} MB of files")
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(self.pid).num_threads() > _THREADS:
+                self.end(f"it started more than {_THREADS} threads")
 
     def _memory(self) -> int:
         used = 0
@@ -276,9 +284,33 @@ class Process:
         return found
 
 
+def _nameless(pid: int, folder: Path, most: int) -> int:
+    """Return the bytes of the files that a process has removed and still holds, open or mapped (Linux).
+
+    Of a mapped one the system does not tell the size: it counts as the most that a file may have.
+    """
+    size, own, seen = 0, os.path.realpath(folder), set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode) and not status.st_nlink and status.st_ino not in seen:
+                    size += status.st_blocks * 512
+                    seen.add(status.st_ino)
+    with contextlib.suppress(OSError), Path(f"/proc/{pid}/maps").open("rb") as lines:
+        for line in lines:  # where, may, offset, device, inode, path
+            parts = line.split(maxsplit=5)
+            if line.endswith(b" (deleted)\n") and parts[5].startswith(os.fsencode(own) + b"/"):
+                size += most * (int(parts[4]) not in seen)
+                seen.add(int(parts[4]))
+    return size
+
+
 def _larger(folder: Path, limit: int) -> bool:
     """Say whether the files in a folder take more than so many bytes, or are too many to look at."""
     size, waiting, looked = 0, [folder], 0
+    if limit < 0:
+        return True
     while waiting:
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:

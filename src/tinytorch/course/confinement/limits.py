@@ -5,12 +5,15 @@ import importlib
 import os
 from typing import Any
 
+from tinytorch.course.confinement import system
+
 #: Files that may be open: Python and numba have some ten.
 _FILES = 256
 #: Address space: compilers reserve more than they use, and threads do (a stack, 64 MB of the allocator).
 _RESERVED, _EACH_CPU = 4, 256 << 20
-#: Processes of this user beyond those that there are, where starting them cannot be forbidden.
-_MORE = 16
+#: Processes of this user beyond those that there are, where starting them cannot be forbidden; where it is,
+#: threads, of which the system has some ten thousand for all.
+_MORE, _MORE_THREADS = 16, 4096
 
 
 def in_force() -> bool:
@@ -19,7 +22,7 @@ def in_force() -> bool:
 
 
 def limit(memory: int, file: int, seconds: float, processes: bool) -> None:
-    """Limit memory, the size of files, open files, core dumps, and the number of processes if asked to.
+    """Limit memory, the size of files, open files, core dumps, threads, and with `processes` those.
 
     In `seconds` a process cannot come to the limit of CPU time: it is for one that nobody watches any more.
     """
@@ -32,8 +35,8 @@ def limit(memory: int, file: int, seconds: float, processes: bool) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_CPU: int(cpus * seconds),
     }
-    if processes:
-        wanted[resource.RLIMIT_NPROC] = _processes() + _MORE
+    if processes or system.LINUX:
+        wanted[resource.RLIMIT_NPROC] = _processes() + (_MORE if processes else _MORE_THREADS)
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -12,7 +12,10 @@ _PACKAGE = Path(tinytorch.__file__).parent
 #: Of the system. /etc holds secrets, so that of it only what the C library reads is named.
 _SYSTEM = {
     "linux": (
-        *("/usr", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/proc", "/sys"),
+        *("/usr", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/sys"),
+        # Of /proc what is its own: command lines of others tell their files, and the seed of a run.
+        *("/proc/self", "/proc/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version"),
+        *("/proc/filesystems", "/proc/loadavg", "/proc/uptime"),
         *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
         *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/passwd"),
     ),
@@ -49,8 +52,8 @@ def readable(cache: Path) -> list[Path]:
 
 
 def hidden() -> list[Path]:
-    """Return what may not be read although it lies in what may: the course with its solutions."""
-    return _existing([_PACKAGE / "course" / "modules"])
+    """Return what may not be read although it lies in what may: the course's solutions, and its checks."""
+    return _existing([_PACKAGE / "course" / name for name in ("modules", "checks")])
 
 
 def without(places: Iterable[Path], hidden: Iterable[Path]) -> Iterator[Path]:

@@ -61,6 +61,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "msgctl": (71, 187),
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
+    "fallocate": (285, 47),  # beyond a file's end it takes what no limit of its size sees
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "chmod": (90, None),
@@ -147,7 +148,7 @@ _ONLY_OWN = {
     "sched_setattr": (314, 274),
 }
 _NONE_IS_OWN = {"prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr"}
-_CLONE, _FCNTL, _CLONE3 = (56, 220), (72, 25), (435, 435)
+_CLONE, _FCNTL, _CLONE3, _PRCTL = (56, 220), (72, 25), (435, 435), (157, 167)
 
 _Instruction = tuple[int, int, int, int]  # what, places to skip if so, if not, with what
 
@@ -204,4 +205,7 @@ def program(machine: str, pid: int) -> list[_Instruction]:
     at(_CLONE3[column], [(_RETURN, 0, 0, _ERROR | errno.ENOSYS)])
     owners = [test for value in _SET_OWNER for test in ((_EQUAL, 0, 1, value), refused)]
     at(_FCNTL[column], [(_LOAD, 0, 0, _SECOND), *owners, allowed])
+    # A process that may not be dumped hides its files from the one that counts them.
+    hides = [(_LOAD, 0, 0, _FIRST), (_EQUAL, 0, 1, system.SET_DUMPABLE), refused, allowed]
+    at(_PRCTL[column], hides)
     return [*code, allowed]
