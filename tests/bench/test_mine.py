@@ -1,8 +1,7 @@
 """`tito bench --mine`: a learner's kernels on the ladders; what is wrong with them; their earlier best."""
 
+import io
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -421,7 +420,7 @@ def test_against_their_earlier_best(tmp_path, monkeypatch):
     assert last.against_earlier == pytest.approx(last.against_numpy / best["against_numpy"])
     assert [each.against_earlier for each in second.steps[:-1]] == [None] * 4
     for each, count in ((first, 1), (second, 0)):
-        console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+        console = Console(width=80, record=True, file=io.StringIO())
         report.show_ladder(console, each)
         assert console.export_text().count("none yet") == count
     again = json.loads((tmp_path / FILE).read_text())["machines"][machine]["relu 100"][
@@ -542,7 +541,7 @@ def test_nothing_to_climb_with(text, said, workspace, capsys):
 
 
 def test_tables_fit_80_columns(tmp_path):
-    console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=io.StringIO())
     _, ladders, _ = climbed(RIGHT, tmp_path)
     for each in ladders:
         report.show_ladder(console, each)
