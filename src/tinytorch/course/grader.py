@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tinytorch.course import notebook, outcome
+from tinytorch.course import outcome
 from tinytorch.course.exercises import exercises
+from tinytorch.course.given import exported
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.runner import Limits, Runner
 from tinytorch.course.subject import NotRunError
@@ -54,7 +55,7 @@ def seed_of(seed: int, student: str, exercise: str) -> int:
 
 
 def _graded(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    sources = notebook.exported(Path(request["path"]))
+    sources = exported(Path(request["path"]))
     if (size := sum(map(len, sources))) > LARGEST:
         raise InputError(f"its exported cells hold {size} characters of code; {LARGEST} are read")
     problems: dict[str, list[str]] = {}

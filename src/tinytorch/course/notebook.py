@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch.course.exercises import exercises
-from tinytorch.course.given import exported, is_exported
+from tinytorch.course.given import is_exported
 from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.extras import needs
-
-__all__ = ["MODULE", "NOTEBOOK", "exported", "folder", "known", "made", "put_together", "student"]
 
 MODULE = "13_kernels"
 #: Of a learner's notebook, without its ending.
