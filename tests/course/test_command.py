@@ -210,11 +210,11 @@ def test_errors_are_one_line(tito, home, arguments, words):
 
 
 def test_a_missing_extra_is_told_of(tito, home, monkeypatch):
-    (home / "kernels.py").write_text("#| export\nx = 1\n")
     monkeypatch.setitem(sys.modules, "nbformat", None)
-    status, _, err = tito("test", "kernels.py")
+    status, _, err = tito("start", "13_kernels")
     assert status == 1
-    assert err == "tito test: notebooks need `pip install 'tinytorch-kernels[course]'`\n"
+    assert err == "tito start: notebooks need `pip install 'tinytorch-kernels[course]'`\n"
+    assert list(home.iterdir()) == []
 
 
 def test_jupyterlab_is_opened_where_it_is(tito, home, monkeypatch):

@@ -7,12 +7,12 @@ percent format: cells begin with `# %%`.
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinytorch.course import reading
 from tinytorch.runtime.errors import InputError
-from tinytorch.runtime.extras import needs
 from tinytorch.runtime.files import UNREADABLE
 
 #: The course's notebook has 0.1 MB and some 200 cells; one with a hundred large figures has 10 MB, and to be
@@ -26,19 +26,32 @@ _DIRECTIVE = re.compile(r"#\s*\|\s*(?P<name>\w+)\s*(?P<value>[\w.]*)")
 _MAGIC = re.compile(r"(?P<target>\w[\w., ]*=\s*)?(%%?[A-Za-z]|!|\?|[\w.]+\?+$)")
 
 
-def read(path: str | Path) -> Any:
-    """Return a notebook (.ipynb) or percent script (.py) as an `nbformat.NotebookNode`: its cells' texts.
+@dataclass(frozen=True)
+class Cell:
+    """What is taken of a cell, under the names that nbformat has for it."""
+
+    cell_type: str  # "code", "markdown" or "raw"
+    source: str
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """The cells of a notebook or script, in order."""
+
+    cells: tuple[Cell, ...]
+
+
+def read(path: str | Path) -> Notebook:
+    """Return the cells of a notebook (.ipynb) or percent script (.py).
 
     Raises InputError in one line, which names the file, for what cannot be read as one.
     """
     path = Path(path)
     text = _text(path)
-    cells = list(_of_script(text) if path.suffix == ".py" else _of_notebook(text, path))
+    cells = tuple(_of_script(text) if path.suffix == ".py" else _of_notebook(text, path))
     if len(cells) > _MOST_CELLS:
         raise InputError(f"{path} has {len(cells)} cells; {_MOST_CELLS} can be read")
-    new = needs("nbformat", "notebooks", "course").v4
-    makers = {"code": new.new_code_cell, "markdown": new.new_markdown_cell, "raw": new.new_raw_cell}
-    return new.new_notebook(cells=[makers[kind](source) for kind, source in cells])
+    return Notebook(cells)
 
 
 def exported(given: Any) -> tuple[str, ...]:
@@ -104,8 +117,7 @@ def _text(path: Path) -> str:
         raise InputError(f"{path} is not text in UTF-8 (byte {error.start})") from None
 
 
-def _of_notebook(text: str, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield kind and text of every cell."""
+def _of_notebook(text: str, path: Path) -> Iterator[Cell]:
     try:
         content = json.loads(text)
         version, cells = content["nbformat"], content.get("cells")
@@ -120,11 +132,11 @@ def _of_notebook(text: str, path: Path) -> Iterator[tuple[str, str]]:
             source = "".join(source)
         if not isinstance(source, str) or cell.get("cell_type") not in _KINDS:
             raise InputError(f"{path} is no notebook: its cell {number} has no text, or is of no known kind")
-        yield cell["cell_type"], source
+        yield Cell(cell["cell_type"], source)
 
 
-def _of_script(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the same of a script in the percent format; comments before the first cell are jupytext's."""
+def _of_script(text: str) -> Iterator[Cell]:
+    """Yield the cells of a script in the percent format; comments before the first one are jupytext's."""
     kind, lines, is_first = "code", list[str](), True
     for line in [*text.replace("\r\n", "\n").split("\n"), "# %%"]:
         if not (header := _HEADER.fullmatch(line.rstrip())):
@@ -133,7 +145,7 @@ def _of_script(text: str) -> Iterator[tuple[str, str]]:
         while lines and not lines[-1].strip():
             lines.pop()
         if not is_first or any(line and not line.startswith("#") for line in lines):
-            yield kind, "\n".join(lines)
+            yield Cell(kind, "\n".join(lines))
         lines, is_first = [], False
         rest = header["rest"]
         kind = "markdown" if "[markdown]" in rest or "[md]" in rest else "raw" if "[raw]" in rest else "code"
