@@ -58,7 +58,7 @@ def _add_start(commands: Any) -> None:
     )
     start.add_argument("module", metavar="MODULE", help=_MODULE)
     start.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="(default: MODULE, in this folder)"
+        "folder", nargs="?", type=Path, metavar="FOLDER", help="(default: MODULE, in this folder)"
     )
     start.add_argument(
         "--script", action="store_true", help="a .py file of the percent format in place of a notebook"
