@@ -53,7 +53,8 @@ class Always:
         return self._answer(target, args, kwargs) if callable(self._answer) else self._answer
 
     def ratio(self, first, second, rounds=7):
-        return Ratio(0.0, *(self.call(one.target, *one.args, **one.kwargs) for one in (first, second)))
+        found = [self.call(one.target, *one.args, **one.kwargs) for one in (first, second)]
+        return Ratio(0.0, *found, ((first.args, found[0]),))
 
     def busiest(self, target, /, *args, seconds=1.0, **kwargs):
         return 0.5

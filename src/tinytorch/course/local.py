@@ -46,7 +46,8 @@ class Local:
                 times[place] = time.perf_counter() - start
             if number:  # the first was for compiling
                 ratios.append(times[0] / times[1])
-        return Ratio(median(ratios), *map(calling.plain, results))
+        one, other = map(calling.plain, results)
+        return Ratio(median(ratios), one, other, ((first.args, one),))
 
     def busiest(self, target: Target, /, *args: Any, seconds: float = 1.0, **kwargs: Any) -> float:
         """Return the busiest thread's part of all CPU time."""

@@ -5,12 +5,14 @@ ends, or does not, that is the answer to the one call; the next call finds a new
 """
 
 import ast
+import contextlib
 import random
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +37,15 @@ from tinytorch.runtime.extras import MissingExtraError, needs
 
 __all__ = ["Limits", "Runner"]
 
-#: A yardstick that takes so many times its time in this process, and a pause of the system, was slowed down.
-_TAMPERED, _SLACK = 5.0, 0.02
-#: Seconds of work around a call that may go unseen, and how often more than that has to be seen. Sending the
-#: same twice may differ by so much.
-_UNSEEN, _ATTEMPTS, _NOISE = 0.005, 5, 2.0
+#: Seconds of work around a call that may go unseen; rounds in which more than that has to be seen again. On
+#: a busy machine sending may take so many times what it took before.
+_UNSEEN, _MORE_ROUNDS, _NOISE = 0.005, 12, 3.0
 #: Empty questions of which the fastest tells how long any takes; no call takes less than the clock can tell.
 _TRIPS, _TICK = 20, 1e-6
-#: Bytes a second that go over the channel at the least, on a busy machine.
-_LEAST_SPEED = 20e6
+#: Bytes sent there and back to tell how long each takes.
+_SOME = 1 << 20
+#: Whole numbers from here on are counts, of which one in a hundred more or less is no other work.
+_COUNT = 10_000
 #: Warp instructions of a kernel in the emulator: 5 s if one warp loops. Exercises take some thousand.
 _STEPS = 100_000
 _GPU_MEMORY, _MOST_PTX = 256 << 20, 4 << 20
@@ -68,7 +70,7 @@ class Runner:
         self._failed: dict[int, WrongError] = {}  # by the cell's number, what is to be said of it
         self._deadly: set[int] = set()  # cells that end the process, or do not end: not run again
         self._spent = 0.0
-        self._trip = 0.0  # seconds that an answer is on its way
+        self._trip = self._each_byte = 0.0  # seconds that an answer is on its way, and that a byte is
 
     def __enter__(self) -> "Runner":
         """Return itself; the process is started by the first question."""
@@ -104,56 +106,65 @@ class Runner:
     def ratio(self, first: Call, second: Call, rounds: int = 7) -> Ratio:
         """Time two calls in turns, by the clock of this process; the ratio of the least that each took.
 
-        The machine may be busy with other submissions, which only adds to a time. Floats are scaled by
-        something else in each round but the last: an answer kept from one would be wrong in the next.
+        A yardstick is called in this process, where nobody slows it down. The machine may be busy with other
+        submissions, which only adds to a time. Arguments differ from round to round, but for the last: an
+        answer kept from one would be wrong in the next.
         """
         calls = (first, second)
         for call in calls:
-            self._ask("find", target=call.target)
-        before: tuple[list[float], list[float]] = ([], [])
-        times: tuple[list[float], list[float]] = ([], [])
-        for number in range(rounds + 1):
-            factor = 1.0 if number == rounds else random.uniform(0.5, 1.0)
+            if not _is_yardstick(call):
+                self._ask("find", target=call.target)
+        taken: tuple[list[_Taken], list[_Taken]] = ([], [])
+
+        def go_round(number: int, factor: float) -> None:
             for place in (0, 1) if number % 2 else (1, 0):
-                before[place].append(self._get_ready(place, calls[place], factor))
-                times[place].append(max(self._seconds("go", place=place)[0] - self._trip, _TICK))
-        for call, seen in zip(calls, times, strict=True):
-            if _is_yardstick(call) and min(seen) > _TAMPERED * _seconds_here(call) + _SLACK:
-                raise WrongError("the yardstick was tampered with")
+                call = _varied(calls[place], factor)
+                taken[place].append(_here(call) if _is_yardstick(call) else self._there(place, call))
+
+        go_round(0, random.uniform(0.5, 1.0))
+        for each in taken:
+            each.clear()  # it was for compiling
+        for number in range(1, rounds + 1):
+            go_round(number, 1.0 if number == rounds else random.uniform(0.5, 1.0))
+        last = [each[-1].result for each in taken]
         if _is_yardstick(second):
-            self._require_work_within(calls, before, max(min(times[1]) / 2, _UNSEEN))
-        results = [self._ask("result", place=place) for place in (0, 1)]
-        least = [min(seen[1:]) for seen in times]  # the first was for compiling
-        return Ratio(least[0] / least[1], *results)
+            for number in range(_MORE_ROUNDS):
+                if not _outside(taken):
+                    break
+                go_round(number, random.uniform(0.5, 1.0))
+            else:
+                raise WrongError(
+                    "it does its work outside of the call that is timed",
+                    "What a function returns has to be finished when it returns.",
+                )
+        least = [min(one.inside for one in each) for each in taken]
+        return Ratio(least[0] / least[1], last[0], last[1], tuple((one.args, one.result) for one in taken[0]))
 
-    def _get_ready(self, place: int, call: Call, factor: float = 1.0) -> float:
-        """Send what one of two calls is made with; return the seconds that it took."""
-        args, kwargs = _scaled((call.args, call.kwargs), factor)
-        return self._seconds("ready", place=place, target=call.target, args=args, kwargs=kwargs)[0]
+    def _there(self, place: int, call: Call) -> "_Taken":
+        """Make one call in the process; of what goes before and after it only what is too long counts."""
+        start = self._cpu_seconds()
+        before = self._seconds("ready", place=place, target=call.target, args=call.args, kwargs=call.kwargs)
+        used = self._cpu_seconds() - start
+        inside = self._seconds("go", place=place)
+        start = self._cpu_seconds()
+        after = self._seconds("result", place=place)
+        used += self._cpu_seconds() - start
+        outside = max(0.0, before[0] - self._on_its_way((call.args, call.kwargs)))
+        outside += max(0.0, after[0] - self._on_its_way(after[1]))
+        # Who only waits for a CPU does no work.
+        return _Taken(call.args, max(inside[0] - self._trip, _TICK), min(outside, used), after[1])
 
-    def _require_work_within(
-        self, calls: tuple[Call, Call], before: tuple[list[float], list[float]], most: float
-    ) -> None:
-        """Raise WrongError if the first call's work is done before or after it.
+    def _cpu_seconds(self) -> float:
+        """Return the CPU seconds that the process has used; where the system does not tell, time itself."""
+        assert self._process is not None
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                return time.clock_gettime(~self._process.pid << 3 | 2)  # see clock_getcpuclockid(3)
+        return time.perf_counter()
 
-        `before` is how long the arguments took, `most` for how long work may go unseen. A pause of the system
-        is no work: what takes longer than the same for the second call counts if it does so every time.
-        """
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                for place, call in enumerate(calls):
-                    before[place].append(self._get_ready(place, call))
-                    self._ask("go", place=place)
-            taken = {place: self._seconds("result", place=place) for place in random.sample((0, 1), 2)}
-            (first, result), (second, other) = taken[0], taken[1]
-            earlier = min(before[0]) - _NOISE * min(before[1]) - _more(*calls) / _LEAST_SPEED
-            later = first - _NOISE * second - _more(result, other) / _LEAST_SPEED
-            if max(earlier, later) <= most:
-                return
-        raise WrongError(
-            "it does its work outside of the call that is timed",
-            "What a function returns has to be finished when it returns.",
-        )
+    def _on_its_way(self, value: Any) -> float:
+        """Return the seconds that it may take to send a value and to hear of it."""
+        return self._trip + _NOISE * self._each_byte * _size(value)
 
     def _seconds(self, do: str, **request: Any) -> tuple[float, Any]:
         """Return how long an answer took, and the answer."""
@@ -168,8 +179,7 @@ class Runner:
         it says is held against what the system tells of the threads that live.
         """
         self._ask("find", target=target)
-        self._get_ready(0, Call(target, args, kwargs))
-        self._ask("go", place=0)  # compiles
+        self._there(0, Call(target, args, kwargs))  # compiles
         before = self._threads()
         said = self._ask("busiest", target=target, args=args, kwargs=kwargs, seconds=seconds, longer=seconds)
         after = self._threads()
@@ -251,6 +261,9 @@ class Runner:
             self._process = Process(self._folder, self._limits, self._confined)
             # Before there is any code of the submission's that could take its time over it.
             self._trip = min(self._seconds("nothing")[0] for _ in range(_TRIPS))
+            some = np.zeros(_SOME, np.uint8)
+            both_ways = min(self._seconds("nothing", value=some)[0] for _ in range(_TRIPS // 4))
+            self._each_byte = max(both_ways - self._trip, _TICK) / _SOME
             self._load()
 
     def _load(self) -> None:
@@ -333,38 +346,54 @@ def _has_mine(value: Any) -> bool:
     return any(map(_has_mine, value)) if isinstance(value, list | tuple) else isinstance(value, Mine)
 
 
+def _varied(call: Call, factor: float) -> Call:
+    """Return a call that is as much work on other numbers; the same for a factor of 1."""
+    return replace(call, args=_scaled(call.args, factor), kwargs=_scaled(call.kwargs, factor))
+
+
 def _scaled(value: Any, factor: float) -> Any:
-    """Return arguments with arrays of floats scaled, in the same layout."""
+    """Return arguments with arrays of floats scaled, in the same layout, and large counts a little less."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and factor != 1.0:
         scaled = calling.like(value)
         scaled *= factor
         return scaled
+    if type(value) is int and value >= _COUNT:
+        return value - int(value * (1 - factor) / 50)
     if isinstance(value, list | tuple):
         return type(value)(_scaled(part, factor) for part in value)
     return {key: _scaled(part, factor) for key, part in value.items()} if isinstance(value, dict) else value
 
 
-def _more(first: Any, second: Any) -> int:
-    """Return how many bytes the first has more than the second."""
-    return max(0, _size(first) - _size(second))
-
-
 def _size(value: Any) -> int:
     """Return the bytes of all arrays in a value."""
-    if isinstance(value, Call):
-        return _size((value.args, value.kwargs))
     if isinstance(value, dict):
         return _size(list(value.values()))
     return sum(map(_size, value)) if isinstance(value, list | tuple) else int(getattr(value, "nbytes", 0))
 
 
-def _seconds_here(call: Call) -> float:
-    """Return what a probe's call takes in this process, the shorter of two."""
+@dataclass(frozen=True)
+class _Taken:
+    """One call: what it was made with, the seconds that it took and those around it, what it returned."""
+
+    args: tuple[Any, ...]
+    inside: float
+    outside: float
+    result: Any
+
+
+def _here(call: Call) -> _Taken:
+    """Make a yardstick's call in this process."""
     function = calling.function_of(call.target, {})
-    times = []
-    for _ in range(2):
-        args, kwargs = calling.copied((calling.resolved(call.args, {}), calling.resolved(call.kwargs, {})))
-        start = time.perf_counter()
-        function(*args, **kwargs)
-        times.append(time.perf_counter() - start)
-    return min(times)
+    args, kwargs = calling.copied((calling.resolved(call.args, {}), calling.resolved(call.kwargs, {})))
+    start = time.perf_counter()
+    result = function(*args, **kwargs)
+    return _Taken(call.args, max(time.perf_counter() - start, _TICK), 0.0, result)
+
+
+def _outside(taken: tuple[list[_Taken], list[_Taken]]) -> bool:
+    """Say whether the first call's work is done before or after it, in every round.
+
+    A pause of the system, which is no work, is not in every one.
+    """
+    inside, whole = (min(one.inside + more * one.outside for one in taken[0]) for more in (0, 1))
+    return whole - inside > max(min(one.inside for one in taken[1]) / 2, _UNSEEN)

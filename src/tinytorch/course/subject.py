@@ -71,11 +71,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How long the first of two calls takes, in times of the second; what each returned last."""
+    """How long the first of two calls takes, in times of the second; what each returned last.
+
+    `seen` has of the first call, for each round that was timed, what it was made with and what it returned:
+    what is right only where it is looked at is not fast.
+    """
 
     value: float
     first: Any
     second: Any
+    seen: tuple[tuple[tuple[Any, ...], Any], ...] = ()
 
 
 class Subject(Protocol):

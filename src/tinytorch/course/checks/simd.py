@@ -41,7 +41,8 @@ def vectorized_relu(learner: Subject, rng: np.random.Generator) -> None:
     _relu(learner, x, "with infinities in x", "-inf * 0 is NaN: choose a value, do not multiply by 0 or 1.")
     big = rng.standard_normal(200_000).astype(np.float32)
     ratio = learner.ratio(Call("vectorized_relu", (big,)), Call(Probe("relu_in_python"), (big,)))
-    comparing.equal("vectorized_relu(x) after it was timed", ratio.first, np.maximum(big, 0))
+    for (given,), found in ratio.seen:
+        comparing.equal("vectorized_relu(x), called again and again,", found, np.maximum(given, 0))
     if ratio.value > _COMPILED:
         raise WrongError(
             f"it takes {ratio.value:.2g} of the time of a loop in the interpreter",
@@ -67,7 +68,8 @@ def vectorized_operations(learner: Subject, rng: np.random.Generator) -> None:
         (single, "of float32"),
         ((x, np.asfortranarray(y)), "of x in C order and y in Fortran order"),
     ):
-        _five(learner, given[0], given[1], words)
+        learner.call(Probe("soiled"), x.nbytes)
+        _five(learner.call("vectorized_operations", *given), given[0], given[1], words)
     for other in (y[:-1].copy(), y[:, :1].copy()):
         error = comparing.raises(
             learner, ("ValueError",), f"shapes {shape} and {other.shape}", "vectorized_operations", x, other
@@ -77,6 +79,8 @@ def vectorized_operations(learner: Subject, rng: np.random.Generator) -> None:
     ratio = learner.ratio(
         Call("vectorized_operations", (big, big[::-1].copy())), Call(Probe("relu_in_python"), (big,))
     )
+    for (given, other), found in ratio.seen:
+        _five(found, given, other, "when called again and again")
     if ratio.value > _COMPILED:
         raise WrongError(
             f"it takes {ratio.value:.2g} of the time in which the interpreter does a single ReLU",
@@ -84,9 +88,7 @@ def vectorized_operations(learner: Subject, rng: np.random.Generator) -> None:
         )
 
 
-def _five(learner: Subject, x: np.ndarray, y: np.ndarray, words: str) -> None:
-    learner.call(Probe("soiled"), x.nbytes)
-    found = learner.call("vectorized_operations", x, y)
+def _five(found: Any, x: np.ndarray, y: np.ndarray, words: str) -> None:
     a, b, eps = x.astype(np.float64), y.astype(np.float64), np.finfo(x.dtype).eps
     arrays = {
         "element_wise_multiply": a * b,
