@@ -43,7 +43,7 @@ def test_none_takes_a_prediction_back(capsys):
     assert "exactly" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("value", ["8", True, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", ["8", True, [8], 2j, 10**400, float("nan"), float("inf")])
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(InputError, match=r"speed: a prediction is a number"):
         predict("speed", value)

@@ -1,6 +1,8 @@
 """What a learner predicts before a measurement, held against what is measured."""
 
 import math
+from numbers import Real
+from typing import Any
 
 from tinytorch.runtime.errors import InputError
 
@@ -22,7 +24,7 @@ def predict(name: str, value: float | None, unit: str = "times") -> None:
         _predicted.pop(name, None)
         print(f"{name}: write a number in place of None before you go on")
         return
-    if isinstance(value, bool | str) or not math.isfinite(value):
+    if not _is_number(value):
         raise InputError(f"{name}: a prediction is a number, as 8 or 0.5, not {value!r}")
     _predicted[name] = float(value), unit
     print(f"{name}: {value:g} {unit}, you say")
@@ -41,6 +43,13 @@ def reveal(name: str, value: float, unit: str = "times") -> None:
         return
     said, said_unit = _predicted[name]
     print(f"{name}: {value:.3g} {unit}; you said {said:g} {said_unit}, {_beside(said, value)}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # of an integer that no float holds
+        return False
 
 
 def _beside(said: float, value: float) -> str:
