@@ -122,6 +122,16 @@ def test_a_syntax_error_is_told_by_cell_and_line_and_the_former_is_kept(workspac
     assert export.file_of(workspace).read_text("utf-8") == before
 
 
+@pytest.mark.parametrize("terms", [400, 960, 3_000, 100_000])
+def test_a_cell_that_nests_as_deeply_as_python_reads_or_deeper(workspace, terms):
+    sum_of_many = "+".join("1" * terms)
+    change(workspace, "LIMIT = 3", f"LIMIT = {sum_of_many}\ndef deep():\n    return {sum_of_many}")
+    try:
+        assert "deep" in export.exported(workspace.notebook).names
+    except InputError as error:
+        assert terms > 900 and str(error) == "cell 5 nests too deeply for Python to read it"
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

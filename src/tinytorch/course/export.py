@@ -111,20 +111,25 @@ def exported(path: Path) -> Exported:
 
 
 def _statements(number: int, source: str) -> Iterator[_Statement]:
+    rows = source.split("\n")
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:  # ValueError: a zero byte
         line = getattr(error, "lineno", None) or 1
-        text = source.split("\n")[line - 1].strip()
-        raise InputError(f"cell {number}, line {line}: {getattr(error, 'msg', error)}: {text}") from None
+        told = f"{getattr(error, 'msg', error)}: {rows[line - 1].strip()}"
+        raise InputError(f"cell {number}, line {line}: {told}") from None
+    except (MemoryError, RecursionError):
+        raise InputError(f"cell {number} nests too deeply for Python to read it") from None
     for node in tree.body:
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+        last = node.end_lineno or first
+        text = "\n".join(rows[first - 1 : last])
         yield _Statement(
             node,
             frozenset(names.bound(node)),
             frozenset(names.used(node)),
-            range(first - 1, node.end_lineno or first),
-            isinstance(node, ast.FunctionDef) and reading.is_placeholder(ast.unparse(node), node.name),
+            range(first - 1, last),
+            isinstance(node, ast.FunctionDef) and reading.is_placeholder(text, node.name),
         )
 
 

@@ -13,16 +13,18 @@ def bound(node: ast.AST) -> Iterator[str]:
     >>> list(bound(ast.parse("try: import numpy as np\\nexcept ImportError: np = None")))
     ['np', 'np']
     """
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.alias):
-        yield node.asname or node.name.partition(".")[0]
-    elif isinstance(node, ast.Name):
-        if isinstance(node.ctx, ast.Store):
-            yield node.id
-    elif not isinstance(node, ast.Lambda):
-        for child in ast.iter_child_nodes(node):
-            yield from bound(child)
+    waiting = [node]  # and no recursion: a text may nest as deeply as Python reads
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield one.name
+        elif isinstance(one, ast.alias):
+            yield one.asname or one.name.partition(".")[0]
+        elif isinstance(one, ast.Name):
+            if isinstance(one.ctx, ast.Store):
+                yield one.id
+        elif not isinstance(one, ast.Lambda):
+            waiting += reversed([*ast.iter_child_nodes(one)])
 
 
 def used(node: ast.AST) -> set[str]:
