@@ -41,6 +41,14 @@ def test_a_script_is_read_as_jupytext_writes_it(tmp_path):
     assert given.exported(again) == given.exported(found)
 
 
+def test_lines_end_as_python_has_them(tmp_path):
+    cells = [code("#| export\rx = 1\r\n%time f()\ny = 2")]
+    expected = ("#| export\nx = 1\npass  # %time f()\ny = 2",)
+    assert given.exported(write(tmp_path / "a.ipynb", cells)) == expected
+    (tmp_path / "a.py").write_bytes(cells[0]["source"].encode())
+    assert given.exported(tmp_path / "a.py") == expected
+
+
 def test_windows_line_ends_and_a_byte_order_mark(tmp_path):
     (tmp_path / "k.py").write_bytes("\ufeff# %%\r\n#|export\r\nx = 'ä'\r\n\r\n#%%\r\ny = 1\r\n".encode())
     assert given.exported(tmp_path / "k.py") == ("#|export\nx = 'ä'",)

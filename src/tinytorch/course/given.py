@@ -21,6 +21,7 @@ LARGEST = 20_000_000
 _MOST_CELLS = 5_000
 
 _KINDS = ("code", "markdown", "raw")
+_LINE_END = re.compile(r"\r\n?|\n")  # as Python has it
 _HEADER = re.compile(r"#\s*%%(?!\w)(?P<rest>.*)")
 _DIRECTIVE = re.compile(r"#\s*\|\s*(?P<name>\w+)\s*(?P<value>[\w.]*)")
 _MAGIC = re.compile(r"(?P<target>\w[\w., ]*=\s*)?(%%?[A-Za-z]|!|\?|[\w.]+\?+$)")
@@ -132,13 +133,13 @@ def _of_notebook(text: str, path: Path) -> Iterator[Cell]:
             source = "".join(source)
         if not isinstance(source, str) or cell.get("cell_type") not in _KINDS:
             raise InputError(f"{path} is no notebook: its cell {number} has no text, or is of no known kind")
-        yield Cell(cell["cell_type"], source)
+        yield Cell(cell["cell_type"], _LINE_END.sub("\n", source))
 
 
 def _of_script(text: str) -> Iterator[Cell]:
     """Yield the cells of a script in the percent format; comments before the first one are jupytext's."""
     kind, lines, is_first = "code", list[str](), True
-    for line in [*text.replace("\r\n", "\n").split("\n"), "# %%"]:
+    for line in [*_LINE_END.split(text), "# %%"]:
         if not (header := _HEADER.fullmatch(line.rstrip())):
             lines.append(line)
             continue
