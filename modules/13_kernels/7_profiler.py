@@ -48,7 +48,7 @@ check(roofline)
 # %% [markdown]
 # ### Measure: your own kernels under this machine's roofs
 #
-# The clock of a machine drifts by a tenth within an hour, and so do its neighbours. So the roofs are measured
+# The clock of a machine drifts by a tenth within an hour, and neighbours come and go. So the roofs are measured
 # *beside* each kernel, between its samples: the peak by multiply-adds that stay in registers, the bandwidth
 # by passes over just as much memory. Before you run it: which part of its roof does your blocked product
 # reach?
@@ -420,7 +420,7 @@ check(transpose)
 accesses(emulated(transpose, (2, 4), (32, 32), x, np.zeros((64, 128), np.float32)))
 for words in (0, 1):
     seen = profiler.analyze_shared_memory_usage(4 * 32 * (32 + words), 1, pattern="columns", padding=words)
-    print(f"a row of {32 + words} words: {seen['wavefronts_per_request']:.3g} wavefronts for a column")
+    print(f"a row of {32 + words} words, wavefronts down a column: {seen['wavefronts_per_request']:.3g}")
     if not words:
         reveal("down_a_column", seen["wavefronts_per_request"], "wavefronts a request")
 
