@@ -1,5 +1,6 @@
 """Which thread does the work, and whether it holds the GIL meanwhile: told of kernels made to do so."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -63,6 +64,27 @@ def test_a_third_of_the_work_is_seen_as_such() -> None:
     assert 0.6 < least_busiest(in_pool(free, [STEPS, 3 * STEPS])) < 0.85
 
 
+def test_threads_that_run_one_after_the_other_are_one() -> None:
+    def call() -> None:
+        for _ in range(2):
+            thread = threading.Thread(target=free, args=(STEPS,))
+            thread.start()
+            thread.join()
+
+    assert shares.busiest(call, 0.2) > 0.9
+
+
+def test_threads_that_are_all_begun_before_any_is_waited_for_are_two() -> None:
+    def call() -> None:
+        threads = [threading.Thread(target=free, args=(STEPS,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert least_busiest(call) < 0.7
+
+
 def test_threads_that_live_on_are_seen() -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(free, [STEPS, STEPS]))  # both threads are there
@@ -71,8 +93,6 @@ def test_threads_that_live_on_are_seen() -> None:
 
 
 def test_what_a_call_raises_comes_out_and_no_hook_stays() -> None:
-    import threading
-
     before = threading.getprofile()
     with pytest.raises(ZeroDivisionError):
         shares.busiest(lambda: 1 // 0, 0.1)
@@ -97,8 +117,6 @@ def test_hold_of_gil_ends_with_the_first_call_that_lets_go() -> None:
 
 
 def test_a_call_that_raises_ends_the_asking_thread() -> None:
-    import threading
-
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
         shares.longest_hold(lambda: 1 // 0)

@@ -3,6 +3,7 @@
 Used in the notebook and in the process apart, so that a check sees the same from both.
 """
 
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 
 from tinytorch.course import probes
 from tinytorch.course.subject import Mine, NotAttemptedError, Other, Probe, RaisedError, WrongError
+
+_STDLIB = Path(os.__file__).parent
 
 
 def like(array: np.ndarray) -> np.ndarray:
@@ -95,7 +98,7 @@ def raised(error: BaseException, folder: Path) -> RaisedError:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and folder not in Path(frame.filename).parents
+        if "site-packages" not in frame.filename and not {folder, _STDLIB} & {*Path(frame.filename).parents}
     ]
     where = f"line {frames[-1].lineno}: {frames[-1].line}" if frames and frames[-1].line else ""
     message = " ".join(str(error).split())

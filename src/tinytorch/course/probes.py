@@ -11,7 +11,7 @@ from tinytorch.course import shares
 
 #: Part of a call's CPU time below which a kernel lets go of the GIL. One that holds it does so for half of it
 #: with two workers; one that does not comes to a tenth in some call even where six processes want one CPU.
-LONG_HOLD = 0.35
+LONG_HOLD = 0.4
 #: Seconds that threads wait for each other: those of a pool are there in milliseconds.
 PATIENCE = 5.0
 
@@ -103,9 +103,9 @@ def unsteady_product(best: int) -> Callable[..., np.ndarray]:
 
 
 def hold_of_gil(function: Callable[..., Any], *args: Any) -> float:
-    """Return the largest part of a call's CPU time in which the GIL was held; the least of up to 30 calls."""
+    """Return the largest part of a call's CPU time in which the GIL was held; the least of up to 45 calls."""
     least = 1.0
-    for _ in range(30):
+    for _ in range(45):
         least = min(least, shares.longest_hold(lambda: function(*args)))
         if least < LONG_HOLD:
             break

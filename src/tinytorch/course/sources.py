@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tinytorch.course import calling, reading
 
 _PACKAGE = Path(__file__).parents[1]
@@ -63,17 +65,26 @@ def of(functions: Mapping[str, Any], name: str) -> str:
     imports: set[str] = set()
     waiting = [(name, calling.function_of(name, functions))]
     seen: set[tuple[str, int]] = set()
+    holders: dict[int, str] = {}  # by what first name a value is known that holds others: itself, perhaps
     while waiting:
         known_as, value = waiting.pop()
         if (known_as, id(value)) in seen:
             continue
         seen.add((known_as, id(value)))
+        if isinstance(value, functools._lru_cache_wrapper):
+            value = value.__wrapped__
         compiled, value = value, plain(value)
         if isinstance(value, ModuleType):
             imports.add(f"import {value.__name__} as {known_as}")
-        elif parts := _parts(value):
+        elif id(value) in holders:
+            imports.add(f"{known_as} = {holders[id(value)]}")
+        elif _is_bare(value) or (not inspect.isclass(value) and _parts(value)):
+            parts = _parts(value)
+            holders[id(value)] = known_as
             waiting += ((f"{known_as}_{number}", part) for number, part in enumerate(parts))
             imports.add(f"{known_as} = [{', '.join(f'{known_as}_{number}' for number in range(len(parts)))}]")
+        elif isinstance(value, np.ufunc) and not _is_librarys(value):  # numba's: it does not keep its text
+            imports |= {"from numba import vectorize", f"{known_as} = vectorize(None)"}
         elif _is_own(value):
             text, given = own(value), value.__name__
             texts[f"{given} {id(value)}"] = text
@@ -94,14 +105,33 @@ def of(functions: Mapping[str, Any], name: str) -> str:
     return "\n".join([*sorted(imports), *texts.values()])
 
 
+def _is_librarys(value: np.ufunc) -> bool:
+    """Say whether a universal function is NumPy's or SciPy's."""
+    name = value.__name__.rpartition(".")[2]
+    return any(
+        getattr(sys.modules.get(library), name, None) is value
+        for library in ("numpy", "numpy.linalg", "scipy.special")
+    )
+
+
+def _is_bare(value: Any) -> bool:
+    """Say whether a class is the learner's and has no text: in a notebook, if no method of it is written."""
+    if not (inspect.isclass(value) and _is_own(value)):
+        return False
+    try:
+        return not _class_source(value)
+    except (OSError, TypeError):
+        return True
+
+
 def _parts(value: Any) -> list[Any]:
     """Return the functions that a value holds: a list or dict of them, one with arguments, an object."""
+    if inspect.isclass(value):  # one without a text
+        return [part for name, part in vars(value).items() if not name.startswith("_")]
     if isinstance(value, functools.partial):
         return [functools.partial, value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, list | tuple | set | frozenset):
-        return list(value)
-    if isinstance(value, dict):
-        return list(value.values())
+    if isinstance(value, list | tuple | set | frozenset | dict):
+        return list(value.values() if isinstance(value, dict) else value)
     if inspect.ismethod(value) and _is_own(value.__func__):
         return [value.__func__, value.__self__]
     if _is_own(type(value)):

@@ -51,7 +51,8 @@ def loops(learner: Subject, name: str, also: Collection[str] = ()) -> None:
         if "." not in used:  # the learner's own, or Python's
             continue
         if last in refused:
-            raise WrongError(f"{name} uses {used}, which is someone else's loop", _WRITE)
+            hint = _WRITE if last in PRODUCTS else f"{_WRITE} {_ONE}"
+            raise WrongError(f"{name} uses {used}, which is someone else's loop", hint)
         if used[0] != "." and used.partition(".")[0] not in _LIBRARIES:
             raise WrongError(f"{name} uses {used}, which is another library's", _WRITE)
     if not any(used.startswith("numba.") and used.rpartition(".")[2] in _COMPILERS for used in found):
@@ -61,4 +62,5 @@ def loops(learner: Subject, name: str, also: Collection[str] = ()) -> None:
         )
 
 
+_ONE = "For a single element, too: `if` and `else`, or + - * of two numbers, say what it does."
 _WRITE = "This exercise is the loop itself: write it out, over the elements, in a function under @njit."

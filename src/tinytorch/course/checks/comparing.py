@@ -54,10 +54,28 @@ def _require(what: str, wrong: np.ndarray, found: np.ndarray, expected: np.ndarr
         )
 
 
+def called(learner: Subject, what: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Return what a call returns; `what` tells which call it was, in case that it raises."""
+    try:
+        return learner.call(name, *args, **kwargs)
+    except RaisedError as error:
+        raise WrongError(f"{what} raised {error}", error.where) from None
+
+
 def raises(
-    learner: Subject, kinds: Collection[str], why: str, name: str, /, *args: Any, **kwargs: Any
+    learner: Subject,
+    kinds: Collection[str],
+    why: str,
+    name: str,
+    /,
+    *args: Any,
+    otherwise: str = "",
+    **kwargs: Any,
 ) -> RaisedError:
-    """Require that a call raises one of these exceptions; `why` says for what. Returns what was raised."""
+    """Require that a call raises one of these exceptions; `why` says for what. Returns what was raised.
+
+    `otherwise` is the hint for a call that returns.
+    """
     wanted = " or ".join(kinds)
     try:
         found = learner.call(name, *args, **kwargs)
@@ -67,12 +85,12 @@ def raises(
                 f"for {why}, {name} raised {error}, should raise {wanted}", error.where
             ) from None
         return error
-    raise WrongError(f"for {why}, {name} returned {told(found)}, should raise {wanted}")
+    raise WrongError(f"for {why}, {name} returned {told(found)}, should raise {wanted}", otherwise)
 
 
 def told(value: Any) -> str:
     """Return a result in a few words."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}" if value.shape else f"{value.item()!r}"
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) < 80 else f"{text[:80]} …"

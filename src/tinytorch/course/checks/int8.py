@@ -43,7 +43,8 @@ def _reference(x: Any, scale: float) -> np.ndarray:
 
 def _codes(learner: Subject, what: str, x: np.ndarray, scale: float, hint: str) -> None:
     expected = _reference(x, scale)
-    found = comparing.array(what, learner.call("quantize", x, scale), x.shape, np.int8, _CODES)
+    found = comparing.called(learner, what, "quantize", x, scale)
+    found = comparing.array(what, found, x.shape, np.int8, _CODES)
     with np.errstate(invalid="ignore"):
         times = np.asarray(x, np.float64) * scale
     if scale != 1 and (found == _reference(times, 1.0)).all() and (found != expected).any():
@@ -59,13 +60,20 @@ def _bad(learner: Subject, name: str, x: np.ndarray, *others: np.ndarray) -> Non
     for value in (np.nan, np.inf, -np.inf):
         wrong = x.copy()
         wrong.flat[x.size // 2] = value
-        _refused(learner, f"{value} in the data", name, wrong, *others, 0.5)
+        _refused(learner, f"{value} in the data", _FINITE, name, wrong, *others, 0.5)
     for scale in (0.0, -0.5, np.nan, np.inf):
-        _refused(learner, f"a scale of {scale}", name, x, *others, float(scale))
+        _refused(learner, f"a scale of {scale}", _SCALE, name, x, *others, float(scale))
 
 
-def _refused(learner: Subject, why: str, name: str, *args: Any) -> None:
-    comparing.raises(learner, ("ValueError",), why, name, *args)
+_FINITE = (
+    "np.isfinite is false of NaN and of both infinities; but under @njit(fastmath=True) the compiler takes "
+    "it for granted that there are none."
+)
+_SCALE = "A step between codes is a positive number, and finite; of NaN every comparison is false."
+
+
+def _refused(learner: Subject, why: str, hint: str, name: str, *args: Any) -> None:
+    comparing.raises(learner, ("ValueError",), why, name, *args, otherwise=hint)
 
 
 @exercise(step=6, points=6)
@@ -104,9 +112,8 @@ def quantized_matmul(learner: Subject, rng: np.random.Generator) -> None:
     )
     _long_sums(learner, rng)
     _bad(learner, name, rng.standard_normal((4, 3)).astype(np.float32), np.ones((3, 2), np.float32))
-    _refused(
-        learner, "a scale_B of 0", name, np.ones((4, 3), np.float32), np.ones((3, 2), np.float32), 1.0, 0.0
-    )
+    ones = np.ones((4, 3), np.float32), np.ones((3, 2), np.float32)
+    _refused(learner, "a scale_B of 0", _SCALE, name, *ones, 1.0, 0.0)
     products.mismatch(learner, name, a, np.ones((k + 1, n), np.float32), "inner dimensions that differ")
     by_hand.loops(learner, name)
     big = [rng.integers(-128, 128, (96, 96)).astype(np.float32) for _ in range(2)]
@@ -133,7 +140,7 @@ def _product(
 ) -> None:
     """Require an exact product: all numbers in it are small enough for float32."""
     what = f"quantized_matmul {words}"
-    found = learner.call("quantized_matmul", a, b, scale_a, scale_b)
+    found = comparing.called(learner, what, "quantized_matmul", a, b, scale_a, scale_b)
     sums = _reference(a, scale_a).astype(np.float64) @ _reference(b, scale_b).astype(np.float64)
     found = comparing.array(what, found, sums.shape, np.float32, "Rescaled results are values: float32.")
     expected = sums * scale_a * scale_b

@@ -65,6 +65,15 @@ def result(found: Analysis, place: int) -> np.ndarray:
     return tuple(found.arrays.values())[place]
 
 
+def unchanged(found: Analysis, place: int, given: np.ndarray) -> None:
+    """Require that an array is as it was."""
+    if result(found, place).tobytes() != given.tobytes():
+        raise WrongError(
+            f"it wrote to {tuple(found.arrays)[place]}, an input",
+            "What a thread works out on the way needs no array: keep it in a variable, which is a register.",
+        )
+
+
 _NEIGHBOURS = "Neighbouring lanes differ in threadIdx.x: which index of the array should it move along?"
 
 

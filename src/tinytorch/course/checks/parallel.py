@@ -24,7 +24,8 @@ def split(learner: Subject, rng: np.random.Generator) -> None:
     """A range cut into even parts, one for each worker."""
     drawn = [(int(rng.integers(50, 1000)), int(rng.integers(2, 12))) for _ in range(12)]
     for n, workers in ((12, 4), (10, 4), (11, 4), *drawn, (7, 1), (8, 8), (3, 8), (1, 4), (0, 4)):
-        _ranges(f"split({n}, {workers})", learner.call("split", n, workers), n, workers)
+        what = f"split({n}, {workers})"
+        _ranges(what, comparing.called(learner, what, "split", n, workers), n, workers)
 
 
 _STOP = "As with slices, `stop` is not in the range: it is where the next range starts."
@@ -97,7 +98,7 @@ _RELUS = ("maximum", "fmax", "where", "clip", "putmask", "copyto", "heaviside", 
 
 
 def _relu(learner: Subject, what: str, x: np.ndarray, *workers: int, hint: str = "", **kwargs: int) -> None:
-    found = learner.call("parallel_relu", x, *workers, **kwargs)
+    found = comparing.called(learner, what, "parallel_relu", x, *workers, **kwargs)
     comparing.equal(
         what,
         found,
@@ -117,7 +118,8 @@ def _shared(learner: Subject, x: np.ndarray) -> None:
         else:
             raise WrongError(
                 f"with two workers, one thread does {busiest:.0%} of the work",
-                "Give each worker a range of its own, and only that one to go through.",
+                "Give each worker a range of its own, and only that one to go through. And let all begin "
+                "before you wait for any: threads that run one after the other count as one.",
             )
     hold = learner.call(Probe("hold_of_gil"), Mine("parallel_relu"), x, 2)
     if hold >= probes.LONG_HOLD:
@@ -174,7 +176,10 @@ def _in_order(what: str, found: Any, expected: list[int]) -> None:
         for place, (a, b) in enumerate(zip(found, expected, strict=True))
         if isinstance(a, np.ndarray | list | tuple | dict) or a != b
     )
-    raise WrongError(f"{what}: result {place} is {found[place]!r:.60}, should be {expected[place]!r}")
+    raise WrongError(
+        f"{what}: result {place} is {comparing.told(found[place])}, should be {expected[place]!r}",
+        "A Future is a promise of a result; its result() is what the operation returned.",
+    )
 
 
 def _at_most(learner: Subject, name: str, items: list[int]) -> None:

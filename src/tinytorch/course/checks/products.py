@@ -18,7 +18,8 @@ def values(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, words: str
     dtype = A.dtype
     learner.call(Probe("soiled"), A.shape[0] * B.shape[1] * dtype.itemsize)
     what = f"{name} of {dtype} {A.shape} and {B.shape}{words}"
-    found = comparing.array(what, learner.call(name, A, B, **kwargs), (A.shape[0], B.shape[1]), dtype, _DTYPE)
+    found = comparing.called(learner, what, name, A, B, **kwargs)
+    found = comparing.array(what, found, (A.shape[0], B.shape[1]), dtype, _DTYPE)
     expected = np.matmul(A, B, dtype=np.float64)
     bound = A.shape[1] * np.finfo(dtype).eps * np.matmul(abs(A), abs(B), dtype=np.float64)
     if not (abs(found - expected) <= bound).all():  # of NaN both are false
@@ -36,8 +37,14 @@ def values(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, words: str
         comparing.close(what, found, expected, bound, dtype, "C[i, j] = sum over k of A[i, k] * B[k, j].")
 
 
-_EMPTY = "Memory of np.empty holds whatever was there before: give it zeros before you add to it."
-_DTYPE = "The result is of the dtype of the inputs: np.zeros and np.empty make float64 unless told."
+_EMPTY = (
+    "Memory of np.empty holds whatever was there before: give it zeros before you add to it. And beyond an "
+    "array's end is memory, too: does each index run along the dimension that it is for?"
+)
+_DTYPE = (
+    "An array with a row for each of A's and a column for each of B's, of the dtype of the inputs: np.zeros "
+    "and np.empty make float64 unless told."
+)
 
 
 def mismatch(learner: Subject, name: str, A: np.ndarray, B: np.ndarray, why: str) -> None:
@@ -52,7 +59,8 @@ def shapes_named(name: str, error: RaisedError, *shapes: tuple[int, ...]) -> Non
         if not re.search(r"\b" + r"\D+".join(map(str, shape)) + r"\b", error.message):
             raise WrongError(
                 f"{name} raised ValueError({error.message!r}), which does not name the shape {shape}",
-                "Who reads the message should see both shapes: put x.shape into it.",
+                "Who reads the message should see both shapes: put x.shape into it. (In a function under "
+                "@njit an f-string cannot: look at the shapes in the one that calls it.)",
             )
 
 
@@ -64,7 +72,8 @@ def compiled(learner: Subject, name: str, rng: np.random.Generator) -> None:
         raise WrongError(
             f"{name} takes {ratio.value:.2g} of the time of loops in the interpreter; compiled ones take "
             f"under {_COMPILED:g}",
-            "All three loops belong in one function under @njit: what stands outside is interpreted.",
+            "All three loops belong in one function under @njit: what stands outside is interpreted. And "
+            "one that is defined within another is compiled anew in each call.",
         )
     for (left, right), found in ratio.seen:
         comparing.close(f"{name}, called again and again,", found, left @ right, 1e-9, np.float64, _EMPTY)

@@ -22,7 +22,7 @@ def roofline(learner: Subject, rng: np.random.Generator) -> None:
     """The rate that a kernel can reach at most, and which roof holds it."""
     peak, bandwidth = rng.uniform(1e11, 2e11), rng.uniform(1e10, 2e10)
     ridge = peak / bandwidth
-    for intensity in (ridge * rng.uniform(0.01, 0.5), ridge * rng.uniform(2, 100)):
+    for intensity in (ridge * rng.uniform(0.2, 0.5), ridge * rng.uniform(2, 100)):  # all above 1
         moved = float(rng.integers(10**6, 10**9))
         operations = intensity * moved
         asked = f"roofline({operations:.3g}, {moved:.3g}, {peak:.3g}, {bandwidth:.3g})"
@@ -61,8 +61,13 @@ def roofline(learner: Subject, rng: np.random.Generator) -> None:
 
 def _pair(found: Any, asked: str) -> tuple[float, Any]:
     if not isinstance(found, list | tuple) or len(found) != 2:
-        raise WrongError(f"{asked} returned {found!r}, not a rate and a name", "Does it end with a return?")
+        raise WrongError(f"{asked} returned {comparing.told(found)}, not a rate and a name", _PAIR)
+    if isinstance(found[0], str):
+        raise WrongError(f"{asked} returned {comparing.told(found)}: a name comes first", _PAIR)
     return _number(found[0], asked), found[1]
+
+
+_PAIR = "Return a pair: first the operations a second, then the name of the roof."
 
 
 def _number(value: Any, asked: str) -> float:
@@ -93,6 +98,7 @@ def scale_rows(learner: Subject, rng: np.random.Generator) -> None:
     )
     lanes.once(found, 0, "load")
     lanes.once(found, 2, "store")
+    lanes.unchanged(found, 0, x)
 
 
 @exercise(step=7, points=2)
@@ -156,6 +162,7 @@ def bias_relu(learner: Subject, rng: np.random.Generator) -> None:
     )
     lanes.once(found, 0, "load")
     lanes.once(found, 2, "store")
+    lanes.unchanged(found, 0, x)
     if any(
         "load" in access.kind and tuple(found.arrays)[2] in access.arrays
         for line in found.lines
@@ -199,6 +206,13 @@ def ring_seconds(learner: Subject, rng: np.random.Generator) -> None:
                 "A message is a part of the array, one of as many as there are GPUs.",
             ),
             (2 * steps * wire / gpus + latency, "There is a message, and its latency, in every step."),
+            (2 * steps * wire / gpus + 2 * latency, "There is a message, and its latency, in every step."),
+            (gpus * (latency + wire / gpus), "Once round to add up, once to pass on: n - 1 steps each."),
+            (2 * math.ceil(math.log2(gpus)) * (latency + wire), "That is a tree, whose steps send it all."),
+            (
+                2 * steps * (latency + nbytes / gpus * bandwidth),
+                "Bytes by bytes a second are seconds: divide by the bandwidth.",
+            ),
         )
     asked = "ring_seconds(1e9, 1, 1e10, 1e-5), of one GPU,"
     alone = _number(learner.call("ring_seconds", 1e9, 1, 1e10, 1e-5), asked)

@@ -21,15 +21,15 @@ def vectorized_relu(learner: Subject, rng: np.random.Generator) -> None:
     """ReLU as a compiled loop."""
     by_hand.loops(learner, "vectorized_relu", _RELU)
     x = rng.standard_normal((int(rng.integers(30, 50)), 7)).astype(np.float32)
-    for given, words in (
-        (x, "of float32"),
-        (x.astype(np.float64), "of float64"),
-        (np.asfortranarray(x), "of an array in Fortran order"),
-        (x[:, ::2], "of every other column"),
-        (x[0], "of one dimension"),
-        (x[:0], "of an empty array"),
+    for given, words, hint in (
+        (x, "of float32", _EACH),
+        (x.astype(np.float64), "of float64", _EACH),
+        (np.asfortranarray(x), "of an array in Fortran order", _ORDER),
+        (x[:, ::2], "of every other column", _ORDER),
+        (x[0], "of one dimension", _SHAPES),
+        (x[:0], "of an empty array", _SHAPES),
     ):
-        _relu(learner, given, words, "max(0, x), elementwise, in the dtype and shape of x.")
+        _relu(learner, given, words, hint)
     x[3, 2] = np.nan
     _relu(
         learner,
@@ -50,10 +50,18 @@ def vectorized_relu(learner: Subject, rng: np.random.Generator) -> None:
         )
 
 
+_EACH = "max(0, x) at every place, in the dtype and shape of x: np.empty holds whatever was there before."
+_ORDER = (
+    "reshape(-1) is a view of an array in C order only, and a copy of any other: np.empty(x.shape, x.dtype) "
+    "is in C order, np.empty_like(x) in that of x."
+)
+_SHAPES = "x has any number of dimensions, and maybe no element: a loop over all of them flat suits each."
+
+
 def _relu(learner: Subject, x: np.ndarray, words: str, hint: str) -> None:
     learner.call(Probe("soiled"), x.nbytes)
-    found = learner.call("vectorized_relu", x)
-    comparing.equal(f"vectorized_relu(x) {words}", found, np.maximum(x, 0), hint)
+    what = f"vectorized_relu(x) {words}"
+    comparing.equal(what, comparing.called(learner, what, "vectorized_relu", x), np.maximum(x, 0), hint)
 
 
 @exercise(step=2, points=6)

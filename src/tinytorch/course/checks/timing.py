@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytorch.course.checks import clocks
 from tinytorch.course.exercises import exercise
 from tinytorch.course.subject import Mine, Probe, Subject, WrongError
 
@@ -45,11 +46,7 @@ def sample_times(learner: Subject, rng: np.random.Generator) -> None:
             "The warm-up calls come first and are not timed; then a sample from each call.",
         )
     _hold(what, times, inside[warmup:], inside)
-    if "time.time" in learner.uses("sample_times"):
-        raise WrongError(
-            "sample_times reads time.time",
-            "That is the time of day, which may be set back meanwhile. time.perf_counter never goes back.",
-        )
+    clocks.no_time_of_day(learner, "sample_times")
     seen = _seen_by(learner, "watched", "sample_times", [0.001])
     _times("sample_times(func)", seen["result"], 20, 2)
 

@@ -1,0 +1,11 @@
+@njit
+def matmul_loops(A, B):
+    """Return the product."""
+    if A.shape[1] != B.shape[0]:
+        raise ValueError("inner dimensions differ", A.shape, B.shape)
+    C = np.zeros((A.shape[0], B.shape[1]), A.dtype)
+    for k in range(A.shape[1]):
+        for i in range(A.shape[0]):
+            for j in range(B.shape[1]):
+                C[i, j] += A[i, k] * B[k, j]
+    return C
