@@ -48,10 +48,10 @@ check(roofline)
 # %% [markdown]
 # ### Measure: your own kernels under this machine's roofs
 #
-# The clock of a machine drifts by a tenth within an hour, and neighbours come and go. So the roofs are measured
-# *beside* each kernel, between its samples: the peak by multiply-adds that stay in registers, the bandwidth
-# by passes over just as much memory. Before you run it: which part of its roof does your blocked product
-# reach?
+# The clock of a machine drifts by a tenth within an hour, and neighbours come and go. So the roofs are
+# measured *beside* each kernel, between its samples: the peak by multiply-adds that stay in registers, the
+# bandwidth by passes over just as much memory. Before you run it: which part of its roof does your blocked
+# product reach?
 
 # %%
 predict("blocked_product", None, "% of its roof")
