@@ -1,6 +1,7 @@
 """`tito`, the command line: this machine, its kernels, any function on its roofline, kernels of GPUs."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ from tinytorch.runtime.errors import WrongResultError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0 only if all went well."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names are in letters that its encoding may not have
+            stream.reconfigure(errors="replace")
     parser = _parser()
     options = parser.parse_args(arguments)
     if "command" not in options:

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from html import unescape
 
 import psutil
@@ -14,6 +17,7 @@ from tinytorch.course import feedback, grade
 from tinytorch.course.exercises import exercises
 from tinytorch.course.graders import Graders
 from tinytorch.course.submissions import find
+from tinytorch.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +177,20 @@ def test_what_cannot_be_graded_gets_0_a_reason_and_harms_no_other(tmp_path, caps
         assert "0 of 100 points" in page
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_name_that_the_output_has_no_letters_for(tmp_path, encoding):
+    (tmp_path / "in" / "李 明").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tinytorch.cli", "grade", str(tmp_path / "in")],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert b"? ?: " in done.stdout and b"written: " in done.stdout
+    assert "李 明,0" in (tmp_path / "in-graded" / "grades.csv").read_text("utf-8")
+
+
 def test_a_grader_that_crashes_harms_no_other(folder):
     killed = []
 
@@ -274,3 +292,13 @@ def test_nothing_is_left_of_graders_that_were_ended(folder, tmp_path, monkeypatc
         list(some.grade(find(folder).submissions))
     assert under_way
     assert list(temporary.iterdir()) == []
+
+
+def test_the_size_of_the_code_is_looked_at_before_it_is_parsed(tmp_path, monkeypatch):
+    from tinytorch.course import grader
+
+    monkeypatch.setattr(grader, "LARGEST", 10)
+    monkeypatch.setattr(grader, "exported", lambda given: pytest.fail("it was parsed"))
+    (tmp_path / "a.py").write_text("# %%\n#| export\nx = [1, 2, 3]\n")
+    with pytest.raises(InputError, match="hold 23 characters of code; 10 are read"):
+        list(grader._graded({"path": str(tmp_path / "a.py"), "seconds": 1}))

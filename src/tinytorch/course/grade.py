@@ -104,8 +104,8 @@ def run(
     for name in found.others:
         console.print(f"passed over, no submission: {plain(name)}", markup=False)
     result = _graded(todo, kept, found.submissions, output, graders, console)
-    _show(console, result)
     write_whole(output.csv, result.csv())
+    _show(console, result)
     console.print(
         f"written: {output.csv}, {output.json} and {len(result.grades)} pages in {output.feedback}",
         markup=False,
