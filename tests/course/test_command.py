@@ -178,6 +178,27 @@ def test_a_cell_that_lost_its_mark_and_one_that_leans_on_nothing(tito, home):
     assert [path.name for path in home.iterdir()] == ["kernels.py"]  # no workspace: nothing is kept
 
 
+_DONE = "#| export\ndef split(n, workers):\n    return []\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"# %%\n{_DONE}\n# %%\n{_DONE.replace('return []', 'raise NotImplementedError')}",
+         "cells 1 and 2 define split; the last one counts"),
+        (f"# %%\n{_DONE.replace('split', 'splitt')}", "no exported cell defines split (is it splitt?)"),
+        (f"# %%\n{_DONE.replace('split', 'other')}", "no exported cell defines split"),
+        ("# %%\n#| export\nx = 1\n\n# %% [raw]\n" + _DONE,
+         "cell 2 holds split and is not checked: it is to be a cell of code"),
+    ],
+)  # fmt: skip
+def test_why_what_is_written_is_not_attempted(tito, home, text, words):
+    (home / "kernels.py").write_text(text, "utf-8")
+    status, out, _ = tito("test", "kernels.py", "--exercise", "split", "--json", "found.json")
+    assert status == 1 and "1 not attempted" in out and words in out
+    assert json.loads((home / "found.json").read_text())["remarks"] == [words]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -1,6 +1,7 @@
 """`tito test`: the checks run on a notebook's exported cells, in a process apart."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def run(
     Raises InputError for a notebook that cannot be read or has no exported cell.
     """
     handed_in = given.read(workspace.notebook)
-    sources = given.exported(handed_in)
+    by_number = given.exported_by_number(handed_in)
+    sources = tuple(by_number.values())
     if not sources:
         raise InputError(f"no cell of {workspace.notebook} begins with #| export: nothing to check")
     seed = outcome.fresh_seed() if seed is None else seed
@@ -75,7 +77,8 @@ def run(
         for exercise in asked:
             tell(exercise)
             found.append(outcome.run(exercise, learner, seed))
-    remarks = [*_leaning(found, sources), *_lost(handed_in, sources)]
+    lost = _lost(handed_in, sources)
+    remarks = [*_why(found, by_number, lost), *lost.values()]
     if workspace.folder is not None:
         try:
             tested.keep(workspace.folder, found, tested.digests(sources))
@@ -84,19 +87,36 @@ def run(
     return Result(workspace.notebook, seed, tuple(found), tuple(remarks))
 
 
-def _leaning(found: Iterable[Outcome], sources: Iterable[str]) -> Iterator[str]:
-    """Yield what is written and not attempted all the same, since what it calls is still to be written."""
-    text = "\n".join(source for source in sources if names.of_cell(source)[1])
-    for one in found:
-        if one.state == "not attempted" and not reading.is_placeholder(text, one.exercise):
-            yield f"{one.exercise} is written, but calls what still raises NotImplementedError"
+def _why(found: Iterable[Outcome], by_number: Mapping[int, str], lost: Collection[str]) -> Iterator[str]:
+    """Yield what a state does not tell: functions defined twice, under another name, or leaning on others.
+
+    Nothing is said of those in `lost`.
+    """
+    cells = {number: names.of_cell(source) for number, source in by_number.items()}
+    text = "\n".join(source for number, source in by_number.items() if cells[number][1])
+    there = frozenset[str]().union(*(bound for bound, _ in cells.values()))
+    missing = []
+    for name, state in ((one.exercise, one.state) for one in found if one.state != "passed"):
+        where = [str(number) for number, (bound, _) in cells.items() if name in bound]
+        if len(where) > 1:
+            yield f"cells {', '.join(where[:-1])} and {where[-1]} define {name}; the last one counts"
+        elif not where and name not in lost:
+            near = difflib.get_close_matches(name, there - exercises().keys(), 1)
+            missing.append(f"{name} (is it {near[0]}?)" if near else name)
+        elif where and state == "not attempted" and not reading.is_placeholder(text, name):
+            yield f"{name} is written, but calls what still raises NotImplementedError"
+    if missing:
+        yield f"no exported cell defines {', '.join(missing)}"
 
 
-def _lost(handed_in: Any, sources: Iterable[str]) -> Iterator[str]:
-    """Yield exercises whose cell has lost its first line."""
+def _lost(handed_in: Any, sources: Iterable[str]) -> dict[str, str]:
+    """Return exercises whose cell has lost its first line, or is no code any more, each with what to do."""
     there = {name for source in sources for name in names.of_cell(source)[0]}
+    found = {}
     for number, cell in enumerate(handed_in.cells, 1):
-        if cell.cell_type == "code" and not given.is_exported(cell.source):
-            lost = names.of_cell(cell.source)[0] & exercises().keys() - there
-            for name in sorted(lost):
-                yield f"cell {number} holds {name} and is not checked: its first line is to be #| export"
+        is_code = cell.cell_type == "code"
+        if is_code != given.is_exported(cell.source):
+            why = "its first line is to be #| export" if is_code else "it is to be a cell of code"
+            for name in sorted(names.of_cell(cell.source)[0] & exercises().keys() - there):
+                found[name] = f"cell {number} holds {name} and is not checked: {why}"
+    return found
