@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tinytorch.course import calling, reading, shares, sources
@@ -36,18 +35,16 @@ class Local:
         functions = [self._function(call.target) for call in (first, second)]
         given = [self._resolved(call.args, call.kwargs) for call in (first, second)]
         results: list[Any] = [None, None]
-        ratios = []
+        times: tuple[list[float], list[float]] = ([], [])
         for number in range(rounds + 1):
-            times = [0.0, 0.0]
             for place in (0, 1) if number % 2 else (1, 0):
                 args, kwargs = calling.copied(given[place])
                 start = time.perf_counter()
                 results[place] = calling.guarded(functions[place], args, kwargs, _HERE)
-                times[place] = time.perf_counter() - start
-            if number:  # the first was for compiling
-                ratios.append(times[0] / times[1])
+                times[place].append(time.perf_counter() - start)
         one, other = map(calling.plain, results)
-        return Ratio(median(ratios), one, other, ((first.args, one),))
+        least = [min(seen[1:]) for seen in times]  # the first was for compiling
+        return Ratio(least[0] / least[1], one, other, ((first.args, one),))
 
     def busiest(self, target: Target, /, *args: Any, seconds: float = 1.0, **kwargs: Any) -> float:
         """Return the busiest thread's part of all CPU time."""

@@ -97,7 +97,10 @@ class Subject(Protocol):
         """Return what the function returns."""
 
     def ratio(self, first: Call, second: Call, rounds: int = 7) -> Ratio:
-        """Time two calls in turns, after one of each that is not timed; the median of the rounds' ratios."""
+        """Time two calls in turns, after one of each that is not timed; the ratio of the least of each.
+
+        Whatever else the machine does only adds to a time: on a busy one the least is what is left of both.
+        """
 
     def busiest(self, target: Target, /, *args: Any, seconds: float = 1.0, **kwargs: Any) -> float:
         """Call again and again for so long; the busiest thread's part of all CPU time, from 0 to 1."""
