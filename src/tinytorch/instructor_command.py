@@ -29,8 +29,8 @@ def _add_grade(commands: Any) -> None:
         help="grade a folder of submissions",
         description="Grade FOLDER/NAME.ipynb, NAME.py, NAME/kernels.ipynb and NAME/13_kernels/kernels.ipynb, "
         "each by a process of its own and the student's code confined in another. Writes grades.csv (points "
-        "by step), grades.json (everything) and feedback/NAME.html. The exit status is 1 if something could "
-        "not be graded.",
+        "by step), grades.json (everything) and feedback/NAME.html. The exit status is 1 if something "
+        "handed in could not be graded.",
     )
     grade.add_argument("folder", type=Path, metavar="FOLDER", help="one file or folder for each student")
     grade.add_argument(

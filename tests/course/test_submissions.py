@@ -38,6 +38,8 @@ def test_every_layout_and_any_name(tmp_path):
         _put(tmp_path / name)
     (tmp_path / ".DS_Store").write_text("x")
     (tmp_path / "list.txt").write_text("x")
+    _put(tmp_path / "__MACOSX" / "._kernels.ipynb")
+    _put(tmp_path / "dora" / "__MACOSX" / "kernels.ipynb")
     _put(tmp_path / "ben" / ".ipynb_checkpoints" / "kernels-checkpoint.ipynb")
     found = find(tmp_path)
     assert sorted(each.file for each in found.submissions) == sorted(files)
@@ -58,6 +60,8 @@ def test_the_order_is_that_of_names(tmp_path):
     [
         (["x/one.ipynb", "x/two.ipynb"], "2 files .* which of them"),
         (["x/notes.txt"], "holds no notebook"),
+        (["x/deep/er/kernels.ipynb"], "holds no notebook"),
+        (["x/.DS_Store", "x/deep/.DS_Store"], "nothing was handed in"),
         (["x.ipynb", "x.py"], "x.ipynb and x.py"),
         (["x/kernels.ipynb", "x.ipynb"], "x and x.ipynb"),
     ],

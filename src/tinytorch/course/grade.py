@@ -75,7 +75,7 @@ def run(
     go_on: bool = False,
     force: bool = False,
 ) -> bool:
-    """Grade what is in a folder and write the results; says whether all of it could be graded.
+    """Grade what is in a folder and write the results; says whether all that was handed in could be graded.
 
     Grades that are there already are gone on with (`go_on`), or graded anew (`force`). Raises InputError for
     what cannot be begun: no submissions, grades that are there, a check that could not be run here.
@@ -110,7 +110,7 @@ def run(
         f"written: {output.csv}, {output.json} and {len(result.grades)} pages in {output.feedback}",
         markup=False,
     )
-    return all(grade.graded for grade in result.grades)
+    return all(grade.graded or grade.problem == submissions.NOTHING for grade in result.grades)
 
 
 def _graded(

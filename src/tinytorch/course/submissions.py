@@ -15,6 +15,10 @@ from tinytorch.course.notebook import MODULE, NOTEBOOK
 from tinytorch.runtime.errors import InputError
 
 _ENDINGS = (".ipynb", ".py")
+#: What archives from macOS hold beside the files: it is no student's.
+_OF_ARCHIVES = "__MACOSX"
+#: The problem of who handed in nothing, about which nobody can do anything.
+NOTHING = "nothing was handed in: the folder is empty"
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class _NoSubmissionError(Exception):
 def find(folder: Path) -> Found:
     """Find FOLDER/NAME.ipynb or .py, and in FOLDER/NAME or FOLDER/NAME/13_kernels the notebook.
 
-    A folder's notebook is kernels.ipynb, kernels.py, or the only .ipynb or .py in it. Hidden files are passed
-    over. Raises InputError if there is no such folder or nothing in it.
+    A folder's notebook is kernels.ipynb, kernels.py, or the only .ipynb or .py in it. Hidden files and __MACOSX are
+    passed over. Raises InputError if there is no such folder or nothing in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one that holds the submissions")
@@ -52,7 +56,7 @@ def find(folder: Path) -> Found:
     candidates: dict[str, list[Path]] = {}
     others = []
     for path in sorted(root.iterdir(), key=lambda path: (path.name.casefold(), path.name)):
-        if path.name.startswith("."):
+        if _is_hidden(path):
             continue
         if path.suffix in _ENDINGS and not path.is_dir():
             candidates.setdefault(path.stem, []).append(path)
@@ -93,7 +97,7 @@ def _notebook(folder: Path) -> Path:
         for ending in _ENDINGS:
             if (named := place / f"{NOTEBOOK}{ending}").exists():
                 return named
-            some = [path for path in place.glob(f"*{ending}") if not path.name.startswith(".")]
+            some = [path for path in place.glob(f"*{ending}") if not _is_hidden(path)]
             if len(some) == 1:
                 return some[0]
             if some:
@@ -101,7 +105,12 @@ def _notebook(folder: Path) -> Path:
                     f"its folder holds {len(some)} files *{ending} and none is {NOTEBOOK}{ending}: "
                     "which of them counts?"
                 )
-    raise _NoSubmissionError("its folder holds no notebook")
+    rest = (path for path in folder.rglob("*") if not _is_hidden(path) and not path.is_dir())
+    raise _NoSubmissionError(NOTHING if next(rest, None) is None else "its folder holds no notebook")
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name == _OF_ARCHIVES
 
 
 def _no_link(path: Path) -> None:
