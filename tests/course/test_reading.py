@@ -178,3 +178,53 @@ def test_a_function_whose_text_cannot_be_read_is_not_trusted() -> None:
     exec("def kernel(a): return a @ a", functions)
     with pytest.raises(WrongError, match="cannot be read"):
         Local(functions).uses("kernel")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import numpy as np\nsetattr(np, 'negative', np.matmul)", "setattr"),
+        ("import numpy\nnumpy.negative = numpy.matmul", "setattr"),
+        ("import numpy as np\nm = np\nfor m.negative in [np.matmul]: pass", "setattr"),
+        ("import numpy as np\nnp.lib.table['x'] = 1", "setattr"),
+        ("import tinytorch.course.probes", "tinytorch.course.probes"),
+        ("from tinytorch.course import calling as c", "tinytorch.course.calling"),
+        ("def f():\n    from ctypes import CDLL", "ctypes.CDLL"),
+        ("import sys\ng = sys._getframe", "sys._getframe"),
+        ("def f(): pass\nf.__globals__", ".__globals__"),
+        ("globals().update(f=1)", "globals"),
+        ("import gc\ngc.get_objects()", "gc.get_objects"),
+    ],
+)
+def test_what_could_change_what_is_not_ones_own_is_seen_wherever_it_stands(text, found):
+    assert found in reading.reaches(text)
+    assert found in reading.uses(f"{text}\ndef own(x): return x", "own")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from tinytorch.course import check, predict, reveal",
+        "import numba\nnumba.config.THREADING_LAYER = 'omp'",
+        "import os\nos.environ['X'] = '1'",
+        "import gc\ngc.disable()",
+        "class A:\n    def __init__(self): self.x = {}; self.x[0] = 1",
+        "import numpy as np\nx = np.zeros(3)\nx[0] = 1\nx.flat[1] = 2",
+        "import re\nre.compile('x')",
+    ],
+)
+def test_what_is_no_such_thing_is_not(text):
+    assert reading.reaches(text) == frozenset()
+
+
+def test_a_text_made_to_take_long_does_not():
+    count = 20_000
+    chain = "\n".join(f"a{number} = a{number + 1}" for number in range(count))
+    assert "numpy.dot" in reading.uses(
+        f"import numpy\n{chain}\na{count} = numpy\ndef f(x): return a0.dot(x)", "f"
+    )
+    imports = "\n".join(f"import m{number} as b" for number in range(count))
+    with pytest.raises(SyntaxError, match="too many"):
+        reading.uses(f"{imports}\nb = b.x\ndef f(x): return b.dot(x)", "f")
+    nested = f"{'a = ' * 1000}{[0] * 1000}\ndef f(x): return a"
+    assert reading.uses(nested, "f") == {"a"}

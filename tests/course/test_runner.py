@@ -881,6 +881,22 @@ def test_work_outside_of_the_timed_call_is_noticed(when):
         ratio_of(textwrap.dedent(patch), size=300_000)
 
 
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "import tinytorch.course.probes as p\np.sleeping = lambda seconds: abs",
+        "import sys\nsys.modules['tinytorch.' + 'course.probes'].sleeping = lambda seconds: abs",
+        "import importlib\nimportlib.import_module('tinytorch.' + 'course.probes').sleeping = lambda s: abs",
+    ],
+)
+def test_what_probes_tell_counts_for_nothing_where_they_could_be_changed(patch):
+    with Runner([IMPORTS, HONEST, patch]) as learner:
+        goes = learner.call("relu", np.array([-1.0, 2.0]))
+        np.testing.assert_array_equal(goes, [0, 2])
+        with pytest.raises(WrongError, match=r"its cells use .*could have been changed"):
+            learner.call("apply", Probe("sleeping", (0.0,)), 5)
+
+
 def test_kept_answers_are_of_no_use():
     memo = """
     calculate, answers = slow, {}

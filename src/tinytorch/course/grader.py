@@ -15,7 +15,7 @@ from typing import Any
 
 from tinytorch.course import outcome
 from tinytorch.course.exercises import exercises
-from tinytorch.course.given import exported
+from tinytorch.course.given import exported, is_exported, read
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.runner import Limits, Runner
 from tinytorch.course.subject import NotRunError
@@ -55,9 +55,11 @@ def seed_of(seed: int, student: str, exercise: str) -> int:
 
 
 def _graded(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    sources = exported(Path(request["path"]))
-    if (size := sum(map(len, sources))) > LARGEST:
+    handed_in = read(Path(request["path"]))
+    size = sum(len(cell.source) for cell in handed_in.cells if is_exported(cell.source))
+    if size > LARGEST:  # before any of it is parsed
         raise InputError(f"its exported cells hold {size} characters of code; {LARGEST} are read")
+    sources = exported(handed_in)
     problems: dict[str, list[str]] = {}
     with Runner(sources, limits=Limits(total=request["seconds"])) as learner:
         yield {"confinement": learner.layers()}

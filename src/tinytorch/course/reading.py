@@ -13,6 +13,9 @@ from collections.abc import Iterator
 #: The operator, as `uses` tells it.
 PRODUCT = "@"
 
+#: What a name may stand for in a text that anybody reads, and the dots in it: a hostile one has more.
+_MOST_MEANINGS, _MOST_DOTS = 200, 20
+
 _Names = dict[str, set[str]]
 
 
@@ -28,17 +31,70 @@ def uses(text: str, name: str) -> frozenset[str]:
     tree = ast.parse(text)
     own, imported, stars = _own(tree), *_imported(tree)
     found: set[str] = set()
-    waiting, seen = [name], set()
+    waiting, seen, walked = [name], set(), set()
     while waiting:
         one = waiting.pop()
         if one in seen:
             continue
         seen.add(one)
         for node in own.get(one, ()):
+            if id(node) in walked:
+                continue
+            walked.add(id(node))
             for used in _used(node, own, imported, stars):
                 found.add(used)
                 waiting.append(used)
-    return frozenset(found - {name})
+    return frozenset(found - {name}) | _reaches(tree, imported)
+
+
+def reaches(text: str) -> frozenset[str]:
+    """Return what a text uses, wherever, by which it could change what is not its own. Raises SyntaxError.
+
+    >>> sorted(reaches("import numpy as np, sys\\nnp.add = np.dot\\nx = [sys.modules]"))
+    ['setattr', 'sys.modules']
+    """
+    tree = ast.parse(text)
+    return _reaches(tree, _imported(tree)[0])
+
+
+#: Ways to name what is not written out, and to put something in its place. A module counts whole.
+_REACHES = frozenset(
+    {"setattr", "delattr", "globals", "exec", "eval", "__import__", "sys.modules", "sys._getframe"}
+    | {"sys._current_frames", "sys.setprofile", "sys.settrace", "threading.setprofile", "threading.settrace"}
+    | {"gc.get_objects", "gc.get_referrers", "gc.get_referents"}
+    | {f".__{name}__" for name in ("setattr", "dict", "globals", "builtins", "code", "subclasses", "closure")}
+)
+_MODULES = ("ctypes", "cffi", "_ctypes", "importlib", "builtins", "unittest", "tinytorch.course")
+#: What a module may be given, and what of the course is for learners.
+_SETTINGS = ("numba.config", "os.environ")
+_FOR_LEARNERS = frozenset(
+    f"tinytorch.course.{name}" for name in ("check", "predict", "reveal", "CheckFailedError")
+)
+
+
+def _reaches(tree: ast.Module, imported: _Names) -> frozenset[str]:
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                used |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str() as module, names=names):
+                used |= {f"{module}.{alias.name}" for alias in names}
+            case ast.Name(id=name):
+                used.add(name)
+            case ast.Attribute(attr=attribute):
+                used |= {f".{attribute}", *_dotted(node, imported)}
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            owner = node.value
+            while isinstance(owner, ast.Subscript):
+                owner = owner.value
+            if any(not full.startswith(_SETTINGS) for full in _dotted(owner, imported)):
+                used.add("setattr")  # of a module
+    return frozenset(
+        one
+        for one in used - _FOR_LEARNERS
+        if one in _REACHES or any(one == module or one.startswith(f"{module}.") for module in _MODULES)
+    )
 
 
 def is_placeholder(text: str, name: str) -> bool:
@@ -129,16 +185,30 @@ def _imported(tree: ast.Module) -> tuple[_Names, set[str]]:
                 else:
                     module = f"{'.' * node.level}{node.module or ''}"
                     known[alias.asname or alias.name].add(f"{module}.{alias.name}")
-    aliases = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.NamedExpr)]
-    for _ in aliases:  # each may name what another has named
-        before = sum(map(len, known.values()))
-        for node in aliases:
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                if isinstance(target, ast.Name):
-                    known[target.id] |= _dotted(node.value, known)
-        if sum(map(len, known.values())) == before:
-            break
+    _follow(known, [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.NamedExpr)])
+    if len(stars) > _MOST_MEANINGS:
+        raise SyntaxError("too many modules are imported whole")
     return known, stars
+
+
+def _follow(known: _Names, aliases: list[ast.Assign | ast.NamedExpr]) -> None:
+    """Add what names stand for that are assigned what another has named, on and on."""
+    by_root: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+    for node in aliases:
+        root, parts = _parts(node.value)
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if root and isinstance(target, ast.Name):
+                by_root[root].append((target.id, parts))
+    waiting = [(name, full) for name, meanings in known.items() for full in meanings]
+    while waiting:
+        name, full = waiting.pop()
+        if len(known[name]) > _MOST_MEANINGS:
+            raise SyntaxError(f"{name} may stand for too many things")
+        for alias, more in by_root[name]:
+            longer = ".".join([full, *more])
+            if longer not in known[alias] and longer.count(".") < _MOST_DOTS:
+                known[alias].add(longer)
+                waiting.append((alias, longer))
 
 
 def _root(dotted: str) -> str:
@@ -169,10 +239,14 @@ def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars:
 
 def _dotted(node: ast.AST, known: _Names) -> set[str]:
     """Return the full names that something imported may have; none for a value."""
+    root, parts = _parts(node)
+    return {".".join([full, *parts]) for full in known.get(root, ())}
+
+
+def _parts(node: ast.AST) -> tuple[str, list[str]]:
+    """Return the name that an expression with dots begins with, and what follows; "" if it is none."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
         node = node.value
-    if not isinstance(node, ast.Name):
-        return set()
-    return {".".join([full, *reversed(parts)]) for full in known.get(node.id, ())}
+    return (node.id if isinstance(node, ast.Name) else ""), parts[::-1]

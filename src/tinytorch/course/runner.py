@@ -6,6 +6,7 @@ ends, or does not, that is the answer to the one call; the next call finds a new
 
 import ast
 import contextlib
+import functools
 import random
 import re
 import sys
@@ -101,6 +102,7 @@ class Runner:
 
     def call(self, target: Target, /, *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns."""
+        self._require_untouched(target, args, kwargs)
         return self._ask("call", target=target, args=args, kwargs=kwargs)
 
     def ratio(self, first: Call, second: Call, rounds: int = 7) -> Ratio:
@@ -219,7 +221,7 @@ class Runner:
         self._ask("find", target=name)
         try:
             return reading.uses("\n".join(cell for cell in self._cells if _parses(cell)), name)
-        except (SyntaxError, RecursionError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise WrongError(f"the text of {name} cannot be read") from None
 
     def _ask(self, do: str, *, longer: float = 0.0, **request: Any) -> Any:
@@ -299,6 +301,25 @@ class Runner:
         except psutil.Error:
             return {}
 
+    def _require_untouched(self, *told: Any) -> None:
+        """Raise WrongError if a probe is to tell something in a process whose text could change the probe.
+
+        A text can hide that from whoever reads it; it then takes more than a line.
+        """
+        if _holds_probe(told) and (found := self._reaches):
+            raise WrongError(
+                f"its cells use {', '.join(sorted(found))}: by that, what this check passes to your function "
+                "or calls it by could have been changed",
+                "Take that out of the exported cells.",
+            )
+
+    @functools.cached_property
+    def _reaches(self) -> frozenset[str]:
+        try:
+            return reading.reaches("\n".join(cell for cell in self._cells if _parses(cell)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return frozenset({"a text that cannot be read"})
+
     def _sources(self) -> dict[str, str]:
         """Return the cells by the names of their files, as a line table has them."""
         folder = self._folder or Path()
@@ -338,6 +359,14 @@ def _error(message: dict[str, Any]) -> Exception:
 def _is_yardstick(call: Call) -> bool:
     """Say whether a call is a probe's, and has nothing of the learner's."""
     return isinstance(call.target, Probe) and not any(map(_has_mine, (call.args, call.kwargs)))
+
+
+def _holds_probe(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_probe, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_probe, value))
+    return isinstance(value, Probe) and value.name != "soiled"
 
 
 def _has_mine(value: Any) -> bool:

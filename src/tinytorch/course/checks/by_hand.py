@@ -30,12 +30,15 @@ PRODUCTS = frozenset(
 )
 #: Ways to call something without naming it.
 HIDDEN = frozenset(
-    {"getattr", "eval", "exec", "globals", "locals", "vars", "attrgetter", "methodcaller"}
-    | {"__import__", "__dict__", "__globals__", "__getattribute__", "__builtins__"}
+    {"getattr", "setattr", "delattr", "eval", "exec", "globals", "locals", "vars"}
+    | {"attrgetter", "methodcaller", "get_objects", "get_referrers", "get_referents"}
+    | {"__import__", "__dict__", "__globals__", "__getattribute__", "__builtins__", "__setattr__"}
+    | {"__code__", "__subclasses__", "__closure__", "_getframe", "_current_frames", "setprofile", "settrace"}
 )
 #: What compiles a loop.
 _COMPILERS = frozenset({"njit", "jit", "vectorize", "guvectorize"})
-_LIBRARIES = (sys.stdlib_module_names | {"numpy", "numba"}) - {"ctypes", "importlib"}
+_OTHERS = {"ctypes", "importlib", "builtins", "unittest"}
+_LIBRARIES = (sys.stdlib_module_names | {"numpy", "numba"}) - _OTHERS
 
 
 def loops(learner: Subject, name: str, also: Collection[str] = ()) -> None:
