@@ -1,6 +1,7 @@
 """`tito start`, `test`, `export`, `status` and `notebook`, as a learner goes: one clear line if not."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -197,6 +198,20 @@ def test_why_what_is_written_is_not_attempted(tito, home, text, words):
     status, out, _ = tito("test", "kernels.py", "--exercise", "split", "--json", "found.json")
     assert status == 1 and "1 not attempted" in out and words in out
     assert json.loads((home / "found.json").read_text())["remarks"] == [words]
+
+
+def test_an_index_out_of_range_is_found_as_the_message_says(tito, home):
+    tito("start", "13_kernels", home, "--script")
+    path = home / "kernels.py"
+    text = path.read_text("utf-8")
+    crash = "import numba\n\n@numba.njit\ndef at(array, place):\n    return array[place]\n"
+    text = text.replace("import numpy as np\n", f"import numpy as np\n{crash}")
+    path.write_text(text.replace("raise NotImplementedError()", "return at(np.empty(1), 2**40)", 1), "utf-8")
+    _, out, _ = tito("test", "--exercise", "split")
+    line = re.search(r"index out of range.* write `(import numba; .*)` in the first exported cell", out)[1]
+    path.write_text(path.read_text("utf-8").replace("import numba\n", f"{line}\n"), "utf-8")
+    _, out, _ = tito("test", "--exercise", "split")
+    assert "raised IndexError: index is out of bounds" in out
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,10 @@ _PASSED = (
 _MARK = "TINYTORCH_SUBMISSION"
 
 FORGED = "it wrote into the channel of the checks"
-CRASHED = "the process ended: a crash in compiled code, e.g. an index out of range, or exit()"
+CRASHED = (
+    "the process ended: a crash in compiled code, e.g. an index out of range, or exit(). To find the index, "
+    "write `import numba; numba.config.BOUNDSCHECK = 1` in the first exported cell"
+)
 
 
 class EndedError(Exception):

@@ -47,8 +47,8 @@ class _NoSubmissionError(Exception):
 def find(folder: Path) -> Found:
     """Find FOLDER/NAME.ipynb or .py, and in FOLDER/NAME or FOLDER/NAME/13_kernels the notebook.
 
-    A folder's notebook is kernels.ipynb, kernels.py, or the only .ipynb or .py in it. Hidden files and __MACOSX are
-    passed over. Raises InputError if there is no such folder or nothing in it.
+    A folder's notebook is kernels.ipynb, kernels.py, or the only .ipynb or .py in it. Hidden files and
+    __MACOSX are passed over. Raises InputError if there is no such folder or nothing in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one that holds the submissions")
