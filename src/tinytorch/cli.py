@@ -19,7 +19,7 @@ from tinytorch.options import (
     write_figures,
     write_json,
 )
-from tinytorch.runtime.errors import WrongResultError
+from tinytorch.runtime.errors import WrongResultError, told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except (ValueError, OSError, MemoryError, WrongResultError) as error:
-        print(f"tito {options.name}: {error or type(error).__name__}", file=sys.stderr)
+        words = told(error) if isinstance(error, OSError) else error or type(error).__name__
+        print(f"tito {options.name}: {words}", file=sys.stderr)
         return 1
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -163,7 +164,8 @@ def test_what_cannot_be_kept_is_shown_all_the_same(tito, home):
     tito("start", "13_kernels", home)
     (home / ".tinytorch-tested.json").mkdir()
     status, out, _ = tito("test", "--exercise", "split")
-    assert status == 1 and "0 of 3 points: 1 not attempted" in out and "what was found is not kept" in out
+    assert status == 1 and "0 of 3 points: 1 not attempted" in out
+    assert f"what was found is not kept: {home / '.tinytorch-tested.json'}: Is a directory" in out
 
 
 def test_a_cell_that_lost_its_mark_and_one_that_leans_on_nothing(tito, home):
@@ -243,6 +245,35 @@ def test_errors_are_one_line(tito, home, arguments, words):
     assert status == 1 and out == ""
     assert err.startswith(f"tito {arguments[0]}: ") and err.count("\n") == 1
     assert words in err
+
+
+def refuse(path, *_, **__):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_folder_that_is_not_to_be_written_is_told_of_by_its_name(tito, home, monkeypatch):
+    tito("start", "13_kernels", home)
+    fill(home / "kernels.ipynb", "split", RIGHT)
+    (home / "tinytorch_exports" / "core").mkdir(parents=True)
+    words = "Permission denied; name another place, or make this one yours to write\n"
+    monkeypatch.setattr(Path, "open", refuse)
+    assert tito("start", "13_kernels", "new")[2] == f"tito start: new/README.md: {words}"
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert tito("start", "13_kernels", "other")[2] == f"tito start: other: {words}"
+
+
+def test_a_folder_within_a_file_and_one_that_is_gone(tito, home, monkeypatch):
+    (home / "file").write_text("")
+    status, _, err = tito("start", "13_kernels", "file/below")
+    assert status == 1
+    assert err == "tito start: file/below: Not a directory; a file is where a folder is to be\n"
+    (home / "gone").mkdir()
+    monkeypatch.chdir(home / "gone")
+    (home / "gone").rmdir()
+    for command in (("status",), ("test",), ("start", "13_kernels")):
+        status, _, err = tito(*command)
+        assert status == 1, err
+        assert err == f"tito {command[0]}: the folder that this runs in is no more; change to another\n"
 
 
 def test_a_missing_extra_is_told_of(tito, home, monkeypatch):

@@ -73,6 +73,12 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     assert given.read_text() != "my own"
 
 
+def test_a_file_is_no_course(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file is a file; name a folder: tito release FOLDER"):
+        release(tmp_path / "file")
+
+
 def test_nothing_is_written_where_a_solution_would_be_told(tmp_path, monkeypatch):
     made = notebook.made()
     told = "\n    ".join(list(_solutions(made))[:4])

@@ -26,6 +26,13 @@ def test_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError) as caught:
+        files.write_whole(tmp_path / "file" / "x", "new")
+    assert caught.value.filename == str(tmp_path / "file" / "x")
+
+
 def test_a_link_keeps_pointing(tmp_path):
     target, link = tmp_path / "x", tmp_path / "link"
     target.write_text("old")

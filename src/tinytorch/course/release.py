@@ -15,8 +15,11 @@ from tinytorch.runtime.files import write_whole
 def release(folder: Path, module: str = notebook.MODULE, force: bool = False) -> tuple[Path, Path]:
     """Write FOLDER/source/MODULE/kernels.ipynb and FOLDER/release/MODULE/kernels.ipynb; returns both.
 
-    Raises InputError if one of them is there already and `force` was not given: then neither is written.
+    Raises InputError if FOLDER is a file, or if one of them is there already and `force` was not given: then
+    neither is written.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder: tito release FOLDER")
     source, given = (folder / part / module / f"{notebook.NOTEBOOK}.ipynb" for part in ("source", "release"))
     targets = (source, given)
     for target in targets:

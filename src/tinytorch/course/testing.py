@@ -11,7 +11,7 @@ from tinytorch.course.exercises import STEPS, Exercise, exercises, of_step
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.runner import Runner
 from tinytorch.course.workspace import Workspace
-from tinytorch.runtime.errors import InputError
+from tinytorch.runtime.errors import InputError, told
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def run(
         try:
             tested.keep(workspace.folder, found, tested.digests(sources))
         except OSError as error:  # what took minutes is shown all the same
-            remarks.append(f"what was found is not kept: {error}")
+            remarks.append(f"what was found is not kept: {told(error)}")
     return Result(workspace.notebook, seed, tuple(found), tuple(remarks))
 
 

@@ -4,6 +4,7 @@ A measurement takes minutes: what is wrong with the name of its file is said bef
 a file of another name beside the target first, and takes the target's place in one step.
 """
 
+import contextlib
 import secrets
 import tempfile
 from pathlib import Path
@@ -35,15 +36,18 @@ def check_writable(target: Path, option: str) -> None:
 def write_whole(target: Path, content: str | bytes) -> None:
     """Write a file (text as UTF-8) so that it is there whole or not at all; a link keeps pointing at it.
 
-    Raises OSError if it cannot be written; what was there before is then untouched.
+    Raises OSError, which names `target`, if it cannot be written; what was there before is then untouched.
     """
-    target = target.resolve()
+    given, target = target, target.resolve()
     data = content.encode() if isinstance(content, str) else content
     temporary = target.with_name(f".{target.name}-{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:  # with the mode that this process gives to new files
             file.write(data)
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # maybe its folder is none
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(given)) from None
         raise
