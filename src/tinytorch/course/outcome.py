@@ -51,6 +51,7 @@ def run(exercise: Exercise, subject: Subject, seed: int | None = None) -> Outcom
 
     try:
         exercise.check(subject, np.random.default_rng(seed))
+        _require_own(exercise.name, subject)
     except WrongError as error:
         return outcome("failed", str(error), error.hint)
     except RaisedError as error:
@@ -65,3 +66,18 @@ def run(exercise: Exercise, subject: Subject, seed: int | None = None) -> Outcom
 def _printable(text: str) -> str:
     """Return what may quote a learner's values without control characters, and of some length."""
     return "\n".join(map(plain, text[:_LONGEST].split("\n")))
+
+
+#: Parts of the library that the course has learners build on.
+_TO_BUILD_ON = frozenset({"tinytorch.core.networks.Sequential", "tinytorch.core.tensor.Tensor"})
+
+
+def _require_own(name: str, subject: Subject) -> None:
+    """Raise WrongError for an answer that is the library's own."""
+    try:
+        used = subject.uses(name)
+    except WrongError:  # its text cannot be had, as of what was typed at a prompt
+        return
+    for one in sorted(used - _TO_BUILD_ON):
+        if one.startswith("tinytorch."):
+            raise WrongError(f"{name} uses {one}, which is the library's", "What is asked for is your own.")
