@@ -150,6 +150,18 @@ def test_what_cannot_be_imported_is_told_and_the_former_is_kept(workspace, line,
     assert export.file_of(workspace).read_text("utf-8") == before
 
 
+def test_a_file_that_was_not_exported_is_kept(workspace):
+    target = export.file_of(workspace)
+    target.parent.mkdir(parents=True)
+    target.write_text("my_own = 1\n")
+    with pytest.raises(InputError, match=r"kernels\.py was not made by tito export.* move it away"):
+        export.export(workspace)
+    assert [path.name for path in target.parent.iterdir()] == ["kernels.py"]
+    assert target.read_text() == "my_own = 1\n"
+    target.unlink()
+    assert export.export(workspace) == export.export(workspace)
+
+
 def test_what_never_ends_is_told(workspace, monkeypatch):
     monkeypatch.setattr(export, "_SECONDS", 0.5)
     change(workspace, "LIMIT = 3", "while True: pass")

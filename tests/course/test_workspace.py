@@ -54,6 +54,14 @@ def test_work_is_never_overwritten(small_module, name):
     assert sorted(small_module.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["kernels.ipynb", "kernels.py"])
+def test_nothing_is_written_through_a_link_to_nothing(small_module, tmp_path, name):
+    (small_module / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=rf"{name} is there already, and is kept"):
+        workspace.start("13_kernels", small_module)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_what_else_is_in_the_folder_stays(small_module):
     (small_module / "README.md").write_text("mine")
     (small_module / ".tinytorch.json").write_text('{"mine": 1}')

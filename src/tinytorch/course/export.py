@@ -24,6 +24,8 @@ from tinytorch.runtime.workspace import EXPORTED, VARIABLE
 #: Seconds to import an export in: functions with signatures are compiled then.
 _SECONDS = 120
 
+_HEADER = f"# Made by tito export {notebook.MODULE} from "
+
 _IMPORT = """\
 import pathlib, sys
 from tinytorch.course import mine
@@ -64,12 +66,14 @@ def file_of(workspace: Workspace) -> Path:
 
 
 def export(workspace: Workspace) -> Exported:
-    """Write the marked cells of a workspace's notebook to its module; one that was there gives way.
+    """Write the marked cells of a workspace's notebook to its module; an earlier export gives way.
 
     Raises InputError, and leaves what was there, for a cell with a syntax error, if no exercise is written
-    yet, or if the module cannot be imported.
+    yet, if the module cannot be imported, or if the file that is there was not exported.
     """
     target = file_of(workspace)
+    if target.exists() and not target.read_bytes().startswith(_HEADER.encode()):
+        raise InputError(f"{target} was not made by tito export, and is kept as it is: move it away")
     found = exported(workspace.notebook)
     if not exercises().keys() & found.names:
         raise InputError(f"no exercise of {workspace.notebook} is written yet: there is nothing to export")
@@ -90,7 +94,7 @@ def exported(path: Path) -> Exported:
     cells = {number: list(_statements(number, source)) for number, source in sources.items()}
     left_out = _left_out([statement for cell in cells.values() for statement in cell])
     # repr: a name may hold a line's end
-    parts = [f"# Made by tito export {notebook.MODULE} from {path.name!r}: change that, not this file."]
+    parts = [f"{_HEADER}{path.name!r}: change that, not this file."]
     own: dict[str, None] = {}
     for number, statements in cells.items():
         dropped = set[int]()

@@ -4,6 +4,7 @@ The marker `.tinytorch.json` makes a folder a workspace. Work is never overwritt
 """
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -59,7 +60,8 @@ def start(module: str, folder: Path, script: bool = False) -> Workspace:
     notebook.folder(module)  # an unknown module is told of first
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder: tito start {module} FOLDER")
-    if there := [folder / name for name in _NAMES if (folder / name).exists()]:
+    # A link counts even if what it names is gone: to write there would write elsewhere.
+    if there := [folder / name for name in _NAMES if os.path.lexists(folder / name)]:
         raise InputError(
             f"{there[0]} is there already, and is kept as it is; for a fresh one name another folder: "
             f"tito start {module} FOLDER"
@@ -77,7 +79,7 @@ def start(module: str, folder: Path, script: bool = False) -> Workspace:
         (folder / "README.md", _README.format(notebook=name)),
         (folder / MARKER, json.dumps(marker, indent=1) + "\n"),
     ):
-        if not path.exists():
+        if not os.path.lexists(path):
             write_whole(path, content)
     write_whole(folder / name, text)
     return Workspace(folder / name, folder)
