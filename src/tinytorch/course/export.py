@@ -5,6 +5,7 @@ What is still to be written is left out, and with it what would call it: there t
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,14 +22,16 @@ from tinytorch.runtime.errors import InputError
 from tinytorch.runtime.files import write_whole
 from tinytorch.runtime.workspace import EXPORTED, VARIABLE
 
-#: Seconds to import an export in: functions with signatures are compiled then.
-_SECONDS = 120
+#: Seconds to import an export in, of which `tito test` gives as many to a cell: functions with signatures are
+#: compiled then. And to start Python and import this library, where the machine is busy.
+_SECONDS, _START = 30, 60
 
 _HEADER = f"# Made by tito export {notebook.MODULE} from "
 
 _IMPORT = """\
-import pathlib, sys
+import faulthandler, pathlib, sys
 from tinytorch.course import mine
+faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)
 try:
     mine.load(pathlib.Path(sys.argv[1]))
 except ValueError as error:
@@ -158,18 +161,38 @@ def _try_import(text: str, folder: Path) -> None:
         candidate.write_text(text, "utf-8")
         try:
             done = subprocess.run(
-                [sys.executable, "-P", "-c", _IMPORT, str(candidate)],
+                [sys.executable, "-P", "-c", _IMPORT, str(candidate), str(_SECONDS)],
                 cwd=folder,
                 env=os.environ | {VARIABLE: ""},  # what was exported before is not looked at
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=_SECONDS,
+                timeout=_SECONDS + _START,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InputError(f"what is to be exported took over {_SECONDS} s to import") from None
+            raise InputError(f"{_ENDLESS}; nothing was changed") from None
     if done.returncode:
-        words = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
-        told = words[-1].replace(f"{candidate} cannot", "what is to be exported cannot")
-        raise InputError(f"{told}; nothing was changed")
+        raise InputError(f"{_why(done, text, candidate)}; nothing was changed")
+
+
+_ENDLESS = "importing what is to be exported does not end"
+
+
+def _why(done: "subprocess.CompletedProcess[bytes]", text: str, candidate: Path) -> str:
+    """Return why a module could not be imported, by cells of the notebook."""
+    said = done.stderr.decode(errors="replace").strip()
+    if re.search(r"^Timeout \(", said, re.MULTILINE):  # faulthandler's, with the innermost line first
+        here = re.search(rf'{re.escape(candidate.parent.name)}.{candidate.name}", line (\d+)', said)
+        where = f", at {_place(text, int(here[1]))}" if here else ""
+        return f"{_ENDLESS}: stopped after {_SECONDS} s{where}"
+    told = (said.splitlines() or [f"status {done.returncode}"])[-1]
+    told = told.replace(f"{candidate} cannot", "what is to be exported cannot")
+    return re.sub(r"\(line (\d+): .*\)$", lambda found: f"({_place(text, int(found[1]))})", told)
+
+
+def _place(text: str, line: int) -> str:
+    """Return a line of a module's text with the cell that it stands in."""
+    rows = text.split("\n")
+    cells = [row.removeprefix("# ") for row in rows[:line] if re.fullmatch(r"# cell \d+", row)]
+    return ": ".join([*cells[-1:], rows[line - 1].strip()])

@@ -59,7 +59,7 @@ def load(path: Path) -> ModuleType:
         del sys.modules[NAME]
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f" (line {lines[-1].lineno}: {lines[-1].line})" if lines else ""
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
         raise InputError(f"{path} cannot be imported: {told}{where}") from error
     finally:
         if known is not None:
