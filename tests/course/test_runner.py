@@ -33,7 +33,7 @@ HAS = {layer.name: layer.in_force for layer in describe()}
 needs_files = pytest.mark.skipif(not HAS["files"], reason="the kernel keeps no files apart here")
 needs_calls = pytest.mark.skipif(not HAS["system calls"], reason="the kernel refuses no calls here")
 
-IMPORTS = "import ctypes, os, sys, threading, time\nimport numpy as np\nfrom numba import njit, prange"
+IMPORTS = "import os, sys, threading, time\nimport numpy as np\nfrom numba import njit, prange"
 HONEST = """
 @njit
 def relu(x):
@@ -269,6 +269,8 @@ def test_without_numba_cuda_a_kernel_is_not_run(monkeypatch):
 # What follows is hostile, or broken beyond what an exception tells.
 
 HOSTILE = """
+import ctypes
+
 def fine(x):
     return x + 1
 
@@ -548,6 +550,8 @@ def test_all_time_together_is_limited():
 # Processes, files and signals: once as Python has them, once as the system does.
 
 OUTSIDE = """
+import ctypes
+
 libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 def fork():
