@@ -124,7 +124,10 @@ def _of_notebook(text: str, path: Path) -> Iterator[Cell]:
         version, cells = content["nbformat"], content.get("cells")
     except UNREADABLE as error:
         told = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
-        raise InputError(f"{path} is no notebook ({told})") from None
+        raise InputError(
+            f"{path} is no notebook ({told}); take the last good copy (Jupyter keeps one in "
+            ".ipynb_checkpoints), or a fresh one: tito start 13_kernels FOLDER"
+        ) from None
     if version != 4 or not isinstance(cells, list):
         raise InputError(f"{path} is no notebook of format 4; open it in Jupyter and save it")
     for number, cell in enumerate(cells, 1):
