@@ -39,6 +39,8 @@ def _timed(learner: Subject, *args: Any, **kwargs: Any) -> tuple[Any, float]:
     if not (isinstance(found, list | tuple) and len(found) == 2):
         raise WrongError(f"time_kernel returned {comparing.told(found)}, should return two values", _ORDER)
     result, microseconds = found
+    if isinstance(result, float) and not isinstance(microseconds, int | float):
+        raise WrongError("the first value is a number, the second what func returned", _ORDER)
     if isinstance(microseconds, bool) or not isinstance(microseconds, int | float | np.ndarray):
         raise WrongError(f"the second value is {comparing.told(microseconds)}, should be a number", _ORDER)
     if np.ndim(microseconds):
