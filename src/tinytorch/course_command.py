@@ -116,7 +116,8 @@ def _start(options: argparse.Namespace) -> int:
     folder = Path(options.module) if options.folder is None else options.folder
     laid = workspace.start(options.module, folder, options.script)
     print(f"written: {laid.notebook}")
-    print(f"Work through it, and check what you have: cd {_quoted(folder)}, then tito test {options.module}")
+    first = "" if folder.resolve() == Path.cwd() else f"cd {_quoted(folder)}, then "
+    print(f"Work through it, and check what you have: {first}tito test {options.module}")
     return 0
 
 

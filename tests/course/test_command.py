@@ -128,6 +128,11 @@ def test_a_learners_way(tito, home):
     assert "return ((" in path.read_text("utf-8")
 
 
+def test_whoever_starts_here_has_nowhere_to_go(tito):
+    status, out, _ = tito("start", "13_kernels", ".")
+    assert status == 0 and "check what you have: tito test 13_kernels" in out
+
+
 def test_everything_as_json(tito, home):
     tito("start", "13_kernels", home, "--script")
     text = (home / "kernels.py").read_text("utf-8").replace("raise NotImplementedError()", "return None")
