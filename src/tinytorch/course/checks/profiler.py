@@ -188,7 +188,7 @@ def _grid(x: np.ndarray, block: tuple[int, int]) -> tuple[int, int]:
 @exercise(step=7, points=2)
 def ring_seconds(learner: Subject, rng: np.random.Generator) -> None:
     """The time of a ring's all-reduce."""
-    for gpus in (int(rng.integers(3, 9)), int(rng.integers(16, 100))):
+    for gpus in (int(rng.integers(4, 9)), int(rng.integers(16, 100))):
         nbytes, bandwidth = rng.uniform(1e8, 1e9), rng.uniform(1e10, 5e10)
         latency = rng.uniform(0.1, 1) * nbytes / bandwidth / gpus  # so that neither part hides the other
         asked = f"ring_seconds({nbytes:.3g}, {gpus}, {bandwidth:.3g}, {latency:.3g})"
