@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import secrets
+import site
 import stat
 import subprocess
 import sys
@@ -97,7 +98,7 @@ class Process:
             "cache": str(folders.cache()),
         }
         self._child = subprocess.Popen(
-            [sys.executable, "-I", "-m", "tinytorch.course.worker", json.dumps(plan)],
+            [sys.executable, *_isolated(), "-m", "tinytorch.course.worker", json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -160,6 +161,8 @@ class Process:
         home = str(self._folder)
         own = {"HOME": home, "USERPROFILE": home, "TMPDIR": home, "TMP": home, "TEMP": home}
         passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        if site.ENABLE_USER_SITE:
+            own["PYTHONUSERBASE"] = site.getuserbase()
         return {**passed, **own, "TINYTORCH_CACHE_DIR": str(folders.cache()), _MARK: self._mark}
 
     def _send(self, content: bytes) -> None:
@@ -285,6 +288,14 @@ class Process:
                 if one.environ().get(_MARK) == self._mark:
                     found.append(one)
         return found
+
+
+def _isolated() -> list[str]:
+    """Return what keeps Python from importing what lies about, but not what `pip install --user` brought.
+
+    As the environment holds no variable of Python's but that, this is -I with the user's own libraries.
+    """
+    return ["-P"] if site.ENABLE_USER_SITE else ["-P", "-s"]
 
 
 def _nameless(pid: int, folder: Path, most: int) -> int:
