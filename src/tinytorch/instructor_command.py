@@ -87,8 +87,8 @@ def _release(options: argparse.Namespace) -> int:
 def _grade(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from tinytorch.course.grade import Output, run
-    from tinytorch.course.graders import Graders, default_jobs
+    from tinytorch.course.grading.pool import Graders, default_jobs
+    from tinytorch.course.grading.run import Output, run
 
     output = Output.of(options.folder, options.out, options.csv, options.json, options.feedback)
     graders = Graders(options.seed, options.jobs or default_jobs(), options.timeout, options.without_gpu)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch.course.confinement import audit, describe, places, privileges, seccomp
+from tinytorch.course.running.confinement import audit, describe, places, privileges, seccomp
 
 ALLOW, REFUSE, NO_CALL, KILL = 0x7FFF_0000, 0x0005_0001, 0x0005_0026, 0x8000_0000
 PID = 4242

@@ -13,10 +13,11 @@ import pytest
 
 from tests.course.handed_in import handed_in, write
 from tinytorch import cli
-from tinytorch.course import feedback, grade
 from tinytorch.course.exercises import exercises
-from tinytorch.course.graders import Graders
-from tinytorch.course.submissions import find
+from tinytorch.course.grading import feedback
+from tinytorch.course.grading import run as grade
+from tinytorch.course.grading.pool import Graders
+from tinytorch.course.grading.submissions import find
 from tinytorch.runtime.errors import InputError
 
 
@@ -197,7 +198,7 @@ def test_a_grader_that_crashes_harms_no_other(folder):
     def tell(student, exercise):
         if student == "ben" and exercise == "matmul_loops":
             for child in psutil.Process().children():
-                if "tinytorch.course.grader" in child.cmdline():
+                if "tinytorch.course.grading.judge" in child.cmdline():
                     child.kill()
                     killed.append(child)
 
@@ -295,10 +296,10 @@ def test_nothing_is_left_of_graders_that_were_ended(folder, tmp_path, monkeypatc
 
 
 def test_the_size_of_the_code_is_looked_at_before_it_is_parsed(tmp_path, monkeypatch):
-    from tinytorch.course import grader
+    from tinytorch.course.grading import judge
 
-    monkeypatch.setattr(grader, "LARGEST", 10)
-    monkeypatch.setattr(grader, "exported", lambda given: pytest.fail("it was parsed"))
+    monkeypatch.setattr(judge, "LARGEST", 10)
+    monkeypatch.setattr(judge, "exported", lambda given: pytest.fail("it was parsed"))
     (tmp_path / "a.py").write_text("# %%\n#| export\nx = [1, 2, 3]\n")
     with pytest.raises(InputError, match="hold 23 characters of code; 10 are read"):
-        list(grader._graded({"path": str(tmp_path / "a.py"), "seconds": 1}))
+        list(judge._graded({"path": str(tmp_path / "a.py"), "seconds": 1}))

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tinytorch.course import feedback, grades
 from tinytorch.course.exercises import STEPS, exercises
-from tinytorch.course.grades import Grade, Grades
+from tinytorch.course.grading import feedback, grades
+from tinytorch.course.grading.grades import Grade, Grades
 from tinytorch.course.outcome import Outcome
 from tinytorch.runtime.errors import InputError
 

@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
-from tinytorch.course import process
-from tinytorch.course.confinement import describe
 from tinytorch.course.local import Local
-from tinytorch.course.runner import Limits, Runner
+from tinytorch.course.running import process
+from tinytorch.course.running.confinement import describe
+from tinytorch.course.running.runner import Limits, Runner
 from tinytorch.course.subject import (
     Call,
     Mine,
@@ -255,7 +255,7 @@ def test_a_kernel_is_analysed_here():
 )
 def test_a_forged_kernel_is_an_error(answer, kind):
     pytest.importorskip("numba_cuda")
-    forge = "import tinytorch.course.submission as s\ns.Submission.do_ptx = lambda self, **_: "
+    forge = "import tinytorch.course.running.cells as s\ns.Cells.do_ptx = lambda self, **_: "
     with Runner([forge + answer]) as learner, pytest.raises(kind):
         learner.gpu("add_one", 1, 32, np.zeros(3, np.float32), 3, np.zeros(3, np.float32))
 
@@ -305,7 +305,7 @@ def garbage():
     return 1
 
 def forge_an_answer():
-    from tinytorch.course import wire
+    from tinytorch.course.running import wire
     for number in range(64):
         try:
             os.write(number, wire.packed({"number": 10**6, "value": 1}))
@@ -764,7 +764,7 @@ def test_without_confinement_what_it_started_is_ended_all_the_same():
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere a process does not see that its parent is no more")
 def test_a_process_ends_with_the_one_that_started_it():
     code = (
-        "import os; from tinytorch.course.runner import Runner; learner = Runner(['def f(): pass']);"
+        "import os; from tinytorch.course.running.runner import Runner; learner = Runner(['def f(): pass']);"
         "learner.call('f'); print(learner._process.pid, learner._folder, flush=True); os._exit(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -867,8 +867,8 @@ def test_every_round_is_seen():
 @pytest.mark.parametrize("when", ["ready", "result"])
 def test_work_outside_of_the_timed_call_is_noticed(when):
     patch = f"""
-    from tinytorch.course.submission import Submission
-    honest = Submission.do_go, Submission.do_{when}
+    from tinytorch.course.running.cells import Cells
+    honest = Cells.do_go, Cells.do_{when}
     def go(self, place):
         if place == 1:
             honest[0](self, place)
@@ -879,7 +879,7 @@ def test_work_outside_of_the_timed_call_is_noticed(when):
             honest[0](self, place)
         if "{when}" == "result":
             return honest[1](self, place)
-    Submission.do_go, Submission.do_{when} = go, other
+    Cells.do_go, Cells.do_{when} = go, other
     """
     with pytest.raises(WrongError, match="outside of the call that is timed"):
         ratio_of(textwrap.dedent(patch), size=300_000)

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from tinytorch.course import submissions
-from tinytorch.course.submissions import find
+from tinytorch.course.grading import submissions
+from tinytorch.course.grading.submissions import find
 from tinytorch.runtime.errors import InputError
 
 _TEXT = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'

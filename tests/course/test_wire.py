@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tinytorch.course import wire
+from tinytorch.course.running import wire
 from tinytorch.course.subject import Mine, Other, Probe
 
 

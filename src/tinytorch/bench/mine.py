@@ -16,7 +16,7 @@ from tinytorch.bench.answers import ANSWERS, Function, rung
 from tinytorch.bench.ladder import Ladder, RungError
 from tinytorch.bench.trial import LeftOut, attempt
 from tinytorch.course.local import Local
-from tinytorch.course.runner import Runner
+from tinytorch.course.running.runner import Runner
 from tinytorch.course.subject import NotAttemptedError, Subject
 from tinytorch.measure.limits import Limits
 from tinytorch.measure.load import BUSY, Load

@@ -9,7 +9,7 @@ from typing import Any
 from tinytorch.course import given, names, notebook, outcome, reading, tested
 from tinytorch.course.exercises import STEPS, Exercise, exercises, of_step
 from tinytorch.course.outcome import Outcome
-from tinytorch.course.runner import Runner
+from tinytorch.course.running.runner import Runner
 from tinytorch.course.workspace import Workspace
 from tinytorch.runtime.errors import InputError, told
 

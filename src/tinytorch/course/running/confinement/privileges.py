@@ -8,7 +8,7 @@ import struct
 import sys
 from pathlib import Path
 
-from tinytorch.course.confinement import places, system
+from tinytorch.course.running.confinement import places, system
 
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _VERSION = 0x20080522

@@ -1,4 +1,4 @@
-"""Many submissions graded at once, each by a process of its own (grader.py).
+"""Many submissions graded at once, each by a process of its own (judge.py).
 
 The order of students and what they gain do not depend on how many are graded at a time: inputs are drawn from
 the run's seed, the student's name and the exercise's, and speed counts only as a ratio to something timed in
@@ -23,10 +23,10 @@ from typing import IO, Any
 import psutil
 
 from tinytorch.course.exercises import exercises
-from tinytorch.course.grades import Grade
+from tinytorch.course.grading.grades import Grade
+from tinytorch.course.grading.submissions import Submission
 from tinytorch.course.outcome import Outcome
-from tinytorch.course.process import remove
-from tinytorch.course.submissions import Submission
+from tinytorch.course.running.process import remove
 from tinytorch.machine.quota import usable_cpus
 
 #: Seconds that a grader has beyond a submission's time to end the exercise that it is at.
@@ -118,7 +118,7 @@ class Graders:
         try:
             with subprocess.Popen(
                 # -P: a module is not looked for in this folder, which may hold a submission called numpy.py.
-                [sys.executable, "-P", "-m", "tinytorch.course.grader"],
+                [sys.executable, "-P", "-m", "tinytorch.course.grading.judge"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tinytorch.course import calling, process, reading
-from tinytorch.course.process import EndedError, Limits, Process
+from tinytorch.course import calling, reading
+from tinytorch.course.running import process
+from tinytorch.course.running.process import EndedError, Limits, Process
 from tinytorch.course.subject import (
     Call,
     Mine,
@@ -212,7 +213,7 @@ class Runner:
             made = numba_cuda.from_ptx(ptx, [_line(name) for name in names], grid, block, args)
             return gpu.analyze(replace(made, sources=self._sources()), steps=_STEPS, memory=_GPU_MEMORY)
         except Exception as error:  # whatever the PTX of a stranger may lead to
-            raise calling.raised(error, Path(__file__).parent.parent) from None
+            raise calling.raised(error, Path(__file__).parents[2]) from None
         finally:
             self._spent += time.monotonic() - start
 

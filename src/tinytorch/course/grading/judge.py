@@ -17,7 +17,7 @@ from tinytorch.course import outcome
 from tinytorch.course.exercises import exercises
 from tinytorch.course.given import exported, is_exported, read
 from tinytorch.course.outcome import Outcome
-from tinytorch.course.runner import Limits, Runner
+from tinytorch.course.running.runner import Limits, Runner
 from tinytorch.course.subject import NotRunError
 from tinytorch.runtime.errors import InputError
 

@@ -2,7 +2,7 @@
 
 All but the last are kept by the kernel of the system, whatever the process does. The process confines itself
 before it imports what starts threads, and before it sees any of the submission's code. From outside it is
-watched besides: see `tinytorch.course.process`.
+watched besides: see `tinytorch.course.running.process`.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def describe() -> tuple[Layer, ...]:
     >>> [layer.name for layer in describe()]
     ['limits', 'privileges', 'files', 'system calls', 'audit']
     """
-    from tinytorch.course.confinement import landlock, limits, privileges, seccomp
+    from tinytorch.course.running.confinement import landlock, limits, privileges, seccomp
 
     return (
         Layer(LIMITS, "address space, size of files, open files, CPU time, no core dumps", limits.in_force()),
@@ -57,7 +57,7 @@ def confine(plan: dict[str, Any]) -> list[str]:
     `plan` holds "folder", which it may write to, "cache" that it may read, "memory" and "file" in bytes, and
     "seconds" of a CPU. Raises OSError if a layer that the system has cannot be had.
     """
-    from tinytorch.course.confinement import audit, landlock, limits, places, privileges, seccomp
+    from tinytorch.course.running.confinement import audit, landlock, limits, places, privileges, seccomp
 
     names = [layer.name for layer in describe() if layer.in_force]
     folder = Path(plan["folder"])

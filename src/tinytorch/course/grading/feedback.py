@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from tinytorch.course.exercises import STEPS, of_step
-from tinytorch.course.grades import Grade, worth
+from tinytorch.course.grading.grades import Grade, worth
 from tinytorch.course.outcome import Outcome
 from tinytorch.figures.words import plain
 from tinytorch.runtime.extras import needs
@@ -90,4 +90,6 @@ def _template() -> Any:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(files("tinytorch.course").joinpath("feedback.html").read_text("utf-8"))
+    return environment.from_string(
+        files("tinytorch.course.grading").joinpath("feedback.html").read_text("utf-8")
+    )

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import psutil
 
-from tinytorch.course import wire
+from tinytorch.course.running import wire
 from tinytorch.course.subject import NotRunError, WrongError
 from tinytorch.runtime import folders
 
@@ -98,7 +98,7 @@ class Process:
             "cache": str(folders.cache()),
         }
         self._child = subprocess.Popen(
-            [sys.executable, *_isolated(), "-m", "tinytorch.course.worker", json.dumps(plan)],
+            [sys.executable, *_isolated(), "-m", "tinytorch.course.running.worker", json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

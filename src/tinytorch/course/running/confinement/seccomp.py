@@ -10,7 +10,7 @@ import errno
 import os
 import struct
 
-from tinytorch.course.confinement import system
+from tinytorch.course.running.confinement import system
 
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _ARCHITECTURE = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}

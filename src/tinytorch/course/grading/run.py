@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tinytorch.course import feedback, grades, outcome, submissions
+from tinytorch.course import outcome
 from tinytorch.course.exercises import STEPS, exercises
-from tinytorch.course.graders import Graders
-from tinytorch.course.grades import Grade, Grades
-from tinytorch.course.submissions import Submission
+from tinytorch.course.grading import feedback, grades, submissions
+from tinytorch.course.grading.grades import Grade, Grades
+from tinytorch.course.grading.pool import Graders
+from tinytorch.course.grading.submissions import Submission
 from tinytorch.figures.words import plain, shortened
 from tinytorch.machine.info import describe
 from tinytorch.measure.report import new_table

@@ -1,7 +1,7 @@
 """The process in which a submission's code runs: it confines itself, loads the cells, does as it is asked.
 
-Run as `python -I -m tinytorch.course.worker PLAN`. Until it is confined it imports little: a thread that is
-there before stays free, and NumPy starts some. What it answers is judged by the process that asks.
+Run as `python -P -m tinytorch.course.running.worker PLAN`. Until it is confined it imports little: a thread
+that is there before stays free, and NumPy starts some. What it answers is judged by the process that asks.
 """
 
 import json
@@ -24,15 +24,15 @@ def main() -> None:
     plan = json.loads(sys.argv[1])
     layers: list[str] = []
     if plan["confined"]:
-        from tinytorch.course import confinement
+        from tinytorch.course.running import confinement
 
         layers = confinement.confine(plan)
     _serve(asked, answers, plan, layers)
 
 
 def _serve(asked: int, answers: int, plan: dict[str, Any], layers: list[str]) -> None:
-    from tinytorch.course import wire
-    from tinytorch.course.submission import Submission
+    from tinytorch.course.running import wire
+    from tinytorch.course.running.cells import Cells
 
     # numba asks for a lock between processes. There is one process.
     warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
@@ -50,7 +50,7 @@ def _serve(asked: int, answers: int, plan: dict[str, Any], layers: list[str]) ->
             content = content[os.write(answers, content) :]
 
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    submission = Submission(Path(plan["folder"]))
+    cells = Cells(Path(plan["folder"]))
     write({"number": 0, "value": layers})
     while True:
         try:
@@ -59,7 +59,7 @@ def _serve(asked: int, answers: int, plan: dict[str, Any], layers: list[str]) ->
             os._exit(0)  # threads that the code has left behind do not keep it
         number = request.pop("number")
         try:
-            write({"number": number, **submission.answer(**request)})
+            write({"number": number, **cells.answer(**request)})
         except wire.TooLargeError as error:
             write({"number": number, "error": "wrong", "message": f"its result is too large: {error}"})
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinytorch.course.confinement import system
+from tinytorch.course.running.confinement import system
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every processor
 _ASK_VERSION, _BENEATH = 1, 1

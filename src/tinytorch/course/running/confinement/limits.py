@@ -5,7 +5,7 @@ import importlib
 import os
 from typing import Any
 
-from tinytorch.course.confinement import system
+from tinytorch.course.running.confinement import system
 
 #: Files that may be open: Python and numba have some ten.
 _FILES = 256
