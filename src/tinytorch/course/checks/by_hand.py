@@ -28,6 +28,11 @@ PRODUCTS = frozenset(
     | {"multi_dot", "matrix_power", "convolve", "correlate", "kron"}
     | {"imatmul", "__matmul__", "__rmatmul__", "__imatmul__"}
 )
+#: ReLU by functions of NumPy's, likewise.
+RELUS = frozenset(
+    {"maximum", "minimum", "fmax", "where", "clip", "choose", "select"}
+    | {"putmask", "copyto", "place", "heaviside"}
+)
 #: Ways to call something without naming it.
 HIDDEN = frozenset(
     {"getattr", "setattr", "delattr", "eval", "exec", "globals", "locals", "vars"}

@@ -89,12 +89,8 @@ def parallel_relu(learner: Subject, rng: np.random.Generator) -> None:
     with_nan = rng.standard_normal(100).astype(np.float32)
     with_nan[[0, 50, 99]] = np.nan
     _relu(learner, "parallel_relu with NaN in x", with_nan, 2, hint="Ask `x < 0`, so that NaN stays.")
-    by_hand.loops(learner, "parallel_relu", also=_RELUS)
+    by_hand.loops(learner, "parallel_relu", also=by_hand.RELUS)
     _shared(learner, rng.standard_normal(_MANY, np.float32))
-
-
-#: ReLU by a library.
-_RELUS = ("maximum", "fmax", "where", "clip", "putmask", "copyto", "heaviside", "select", "choose")
 
 
 def _relu(learner: Subject, what: str, x: np.ndarray, *workers: int, hint: str = "", **kwargs: int) -> None:
