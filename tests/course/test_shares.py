@@ -1,6 +1,7 @@
 """Which thread does the work, and whether it holds the GIL meanwhile: told of kernels made to do so."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -101,8 +102,9 @@ def test_what_a_call_raises_comes_out_and_no_hook_stays() -> None:
 
 def test_a_kernel_that_holds_the_gil_is_told_from_one_that_does_not() -> None:
     assert min(shares.longest_hold(in_pool(held, [STEPS, STEPS])) for _ in range(TRIES)) > 0.4
-    tries = (shares.longest_hold(in_pool(free, [STEPS, STEPS])) for _ in range(30))
-    assert any(found < probes.LONG_HOLD for found in tries)
+    end = time.monotonic() + 120  # on a busy machine the one that looks may get no CPU for long
+    while shares.longest_hold(in_pool(free, [STEPS, STEPS])) >= probes.LONG_HOLD:
+        assert time.monotonic() < end
 
 
 def test_hold_of_gil_ends_with_the_first_call_that_lets_go() -> None:

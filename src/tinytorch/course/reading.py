@@ -16,14 +16,17 @@ PRODUCT = "@"
 #: What a name may stand for in a text that anybody reads, and the dots in it: a hostile one has more.
 _MOST_MEANINGS, _MOST_DOTS = 200, 20
 
+#: What a compiler is told that decides if threads of its code run at once.
+_TOLD = ("nogil", "parallel", "target")
+
 _Names = dict[str, set[str]]
 
 
 def uses(text: str, name: str) -> frozenset[str]:
     """Return the full names of what a function calls, itself and through functions in the same text.
 
-    A method of a value has a dot in front, as in ".dot"; the learner's own functions have none. Raises
-    SyntaxError.
+    A method of a value has a dot in front, as in ".dot"; the learner's own functions have none. What a
+    compiler is told has its value, as in "nogil=True". Raises SyntaxError.
 
     >>> sorted(uses("import numpy as np\\ndef f(a): return g(a)\\ndef g(a): return np.dot(a, a) @ a", "f"))
     ['@', 'g', 'numpy.dot']
@@ -222,6 +225,9 @@ def _used(node: ast.AST, own: dict[str, list[ast.AST]], imported: _Names, stars:
     for part in ast.walk(node):
         if isinstance(part, ast.BinOp | ast.AugAssign) and isinstance(part.op, ast.MatMult):
             yield PRODUCT
+        elif isinstance(part, ast.keyword) and part.arg in _TOLD:
+            if isinstance(part.value, ast.Constant) and isinstance(part.value.value, bool | str):
+                yield f"{part.arg}={part.value.value}"
         elif isinstance(part, ast.Attribute):
             yield from _dotted(part, imported) or {f".{part.attr}"}
         elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):

@@ -103,8 +103,16 @@ def _relu(learner: Subject, what: str, x: np.ndarray, *workers: int, hint: str =
     )
 
 
+#: What numba is told so that a kernel lets go of the GIL, and what begins threads of Python's.
+_LETS_GO = {"nogil=True", "parallel=True", "target=parallel"}
+_THREADS = {"ThreadPoolExecutor", "Thread", "ThreadPool"}
+
+
 def _shared(learner: Subject, x: np.ndarray) -> None:
     """Require that two workers share the work, and that both may run at once."""
+    used = learner.uses("parallel_relu")
+    if not used & _LETS_GO and _THREADS & {name.rpartition(".")[2] for name in used}:
+        _lets_go(learner, x)  # first: threads that wait for the GIL also look like one
     if usable_cpus() > 1:  # on one, a runtime may well leave all to one thread
         busiest = 1.0
         for _ in range(5):  # the machine may hold a thread up, but not every time
@@ -117,6 +125,11 @@ def _shared(learner: Subject, x: np.ndarray) -> None:
                 "Give each worker a range of its own, and only that one to go through. And let all begin "
                 "before you wait for any: threads that run one after the other count as one.",
             )
+    if not used & _LETS_GO:  # a text that says so is believed: to see it takes a CPU for the one that looks
+        _lets_go(learner, x)
+
+
+def _lets_go(learner: Subject, x: np.ndarray) -> None:
     hold = learner.call(Probe("hold_of_gil"), Mine("parallel_relu"), x, 2)
     if hold >= probes.LONG_HOLD:
         raise WrongError(
