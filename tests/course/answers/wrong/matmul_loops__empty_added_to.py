@@ -1,4 +1,4 @@
-# says: (?s)(has NaN in|again and again).*np\.empty
+# says: (?s)(has NaN in|another result|again and again).*np\.empty
 @njit
 def _product(A, B, C):
     for i in range(A.shape[0]):
