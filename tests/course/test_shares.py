@@ -101,21 +101,18 @@ def test_what_a_call_raises_comes_out_and_no_hook_stays() -> None:
 
 
 def test_a_kernel_that_holds_the_gil_is_told_from_one_that_does_not() -> None:
-    assert min(shares.longest_hold(in_pool(held, [STEPS, STEPS])) for _ in range(TRIES)) > 0.4
+    assert min(shares.longest_hold(in_pool(held, [STEPS, STEPS])) for _ in range(TRIES)) > 0.3
     end = time.monotonic() + 120  # on a busy machine the one that looks may get no CPU for long
     while shares.longest_hold(in_pool(free, [STEPS, STEPS])) >= probes.LONG_HOLD:
         assert time.monotonic() < end
 
 
-def test_hold_of_gil_ends_with_the_first_call_that_lets_go() -> None:
-    calls = []
-
-    def call(steps: int) -> None:
-        calls.append(steps)
-        free(steps)
-
-    assert probes.hold_of_gil(call, STEPS) < probes.LONG_HOLD
-    assert 1 <= len(calls) < 30
+def test_hold_of_gil_ends_with_the_first_call_that_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = iter([0.9, 0.7, 0.1, 0.0])
+    monkeypatch.setattr(shares, "longest_hold", lambda call: next(holds))
+    assert probes.hold_of_gil(free, STEPS) == 0.1
+    monkeypatch.setattr(shares, "longest_hold", lambda call: 0.9)
+    assert probes.hold_of_gil(free, STEPS) == 0.9
 
 
 def test_a_call_that_raises_ends_the_asking_thread() -> None:
