@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.course import probes
-from tinytorch.course.subject import Mine, NotAttemptedError, Other, Probe, RaisedError, WrongError
+from tinytorch.course.subject import Mine, NotAttemptedError, Other, Probe, RaisedError, WrongError, kinds
 
 _STDLIB = Path(os.__file__).parent
 
@@ -94,7 +94,6 @@ def guarded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
 
 def raised(error: BaseException, folder: Path) -> RaisedError:
     """Describe an exception, with the last line of the learner's own."""
-    kinds = tuple(kind.__name__ for kind in type(error).__mro__ if kind is not object)
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -102,7 +101,7 @@ def raised(error: BaseException, folder: Path) -> RaisedError:
     ]
     where = f"line {frames[-1].lineno}: {frames[-1].line}" if frames and frames[-1].line else ""
     message = " ".join(str(error).split())
-    return RaisedError(kinds, message if len(message) < 500 else message[:500] + " …", where)
+    return RaisedError(kinds(error), message if len(message) < 500 else message[:500] + " …", where)
 
 
 def _changed(before: Any, after: Any) -> str:

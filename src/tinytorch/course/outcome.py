@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinytorch.course.checks.by_hand import TO_BUILD_ON
 from tinytorch.course.exercises import Exercise
 from tinytorch.course.subject import NotAttemptedError, NotRunError, RaisedError, Subject, WrongError
 from tinytorch.figures.words import plain
@@ -68,17 +69,13 @@ def _printable(text: str) -> str:
     return "\n".join(map(plain, text[:_LONGEST].split("\n")))
 
 
-#: Parts of the library that the course has learners build on.
-_TO_BUILD_ON = frozenset({"tinytorch.core.networks.Sequential", "tinytorch.core.tensor.Tensor"})
-
-
 def _require_own(name: str, subject: Subject) -> None:
     """Raise WrongError for an answer that is the library's own."""
     try:
         used = subject.uses(name)
     except WrongError:  # its text cannot be had, as of what was typed at a prompt
         return
-    for one in sorted(used - _TO_BUILD_ON):
+    for one in sorted(used - TO_BUILD_ON):
         # What reaches into the course is told of whichever cell it stands in; no answer is to be had there.
         if one.startswith("tinytorch.") and not one.startswith("tinytorch.course."):
             raise WrongError(f"{name} uses {one}, which is the library's", "What is asked for is your own.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.course import shares
+from tinytorch.course.subject import kinds
 
 #: Part of a call's CPU time below which a kernel lets go of the GIL. One that holds it does so for half of it
 #: with two workers; one that does not comes to a tenth in some call even where six processes want one CPU.
@@ -180,7 +181,7 @@ def caught(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str,
 
 
 def _kinds(error: BaseException | None) -> list[str]:
-    return [] if error is None else [kind.__name__ for kind in type(error).__mro__ if kind is not object]
+    return [] if error is None else list(kinds(error))
 
 
 def watched(function: Callable[..., Any], seconds: list[float], *args: Any, **kwargs: Any) -> dict[str, Any]:

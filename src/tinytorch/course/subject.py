@@ -29,6 +29,15 @@ class NotRunError(Exception):
     """The check cannot be run here, which is no fault of the learner; the message says what is missing."""
 
 
+def kinds(error: BaseException) -> tuple[str, ...]:
+    """Return an exception's class and the bases of it, by name.
+
+    >>> kinds(KeyError())
+    ('KeyError', 'LookupError', 'Exception', 'BaseException')
+    """
+    return tuple(kind.__name__ for kind in type(error).__mro__ if kind is not object)
+
+
 class RaisedError(Exception):
     """The learner's function raised: `kinds` are its class and the bases of it, by name."""
 

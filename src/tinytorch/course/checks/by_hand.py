@@ -33,6 +33,8 @@ RELUS = frozenset(
     {"maximum", "minimum", "fmax", "where", "clip", "choose", "select"}
     | {"putmask", "copyto", "place", "heaviside"}
 )
+#: Parts of the library that the course has learners build on; the rest is what their kernels stand for.
+TO_BUILD_ON = frozenset({"tinytorch.core.networks.Sequential", "tinytorch.core.tensor.Tensor"})
 #: Ways to call something without naming it.
 HIDDEN = frozenset(
     {"getattr", "setattr", "delattr", "eval", "exec", "globals", "locals", "vars"}

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tinytorch.course import calling, local
-from tinytorch.course.subject import NotAttemptedError, RaisedError, Target, WrongError
+from tinytorch.course.subject import NotAttemptedError, RaisedError, Target, WrongError, kinds
 
 #: The module that the cells make.
 MODULE = "kernels"
@@ -49,9 +49,8 @@ class Cells(local.Local):
         try:
             code = compile(text, path, "exec", dont_inherit=True)
         except SyntaxError as error:
-            kinds = [kind.__name__ for kind in type(error).__mro__ if kind is not object]
             where = f"line {error.lineno}: {(error.text or '').strip()}"
-            raise RaisedError(tuple(kinds), error.msg, where) from None
+            raise RaisedError(kinds(error), error.msg, where) from None
         exec(code, self._namespace)
 
     def do_find(self, target: Target) -> None:

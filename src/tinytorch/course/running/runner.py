@@ -4,7 +4,6 @@ Inputs are drawn here, sent, and results judged here: nothing that the process s
 ends, or does not, that is the answer to the one call; the next call finds a new process.
 """
 
-import ast
 import contextlib
 import functools
 import random
@@ -24,6 +23,7 @@ from tinytorch.course import calling, reading
 from tinytorch.course.running import process
 from tinytorch.course.running.process import EndedError, Limits, Process
 from tinytorch.course.subject import (
+    GPU_STEPS,
     Call,
     Mine,
     NotAttemptedError,
@@ -48,8 +48,6 @@ _TRIPS, _TICK = 20, 1e-6
 _SOME = 1 << 20
 #: Whole numbers from here on are counts, of which one in a hundred more or less is no other work.
 _COUNT = 10_000
-#: Warp instructions of a kernel in the emulator: 5 s if one warp loops. Exercises take some thousand.
-_STEPS = 100_000
 _GPU_MEMORY, _MOST_PTX = 256 << 20, 4 << 20
 _NONE = re.compile(r"there is no function (\w+) yet")
 
@@ -211,7 +209,7 @@ class Runner:
         start = time.monotonic()
         try:
             made = numba_cuda.from_ptx(ptx, [_line(name) for name in names], grid, block, args)
-            return gpu.analyze(replace(made, sources=self._sources()), steps=_STEPS, memory=_GPU_MEMORY)
+            return gpu.analyze(replace(made, sources=self._sources()), steps=GPU_STEPS, memory=_GPU_MEMORY)
         except Exception as error:  # whatever the PTX of a stranger may lead to
             raise calling.raised(error, Path(__file__).parents[2]) from None
         finally:
@@ -221,7 +219,7 @@ class Runner:
         """Return what a function calls, read from the text of the cells."""
         self._ask("find", target=name)
         try:
-            return reading.uses("\n".join(cell for cell in self._cells if _parses(cell)), name)
+            return reading.uses("\n".join(cell for cell in self._cells if reading.parsed(cell)), name)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise WrongError(f"the text of {name} cannot be read") from None
 
@@ -317,7 +315,7 @@ class Runner:
     @functools.cached_property
     def _reaches(self) -> frozenset[str]:
         try:
-            return reading.reaches("\n".join(cell for cell in self._cells if _parses(cell)))
+            return reading.reaches("\n".join(cell for cell in self._cells if reading.parsed(cell)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return frozenset({"a text that cannot be read"})
 
@@ -329,14 +327,6 @@ class Runner:
 
 def _file(number: int) -> str:
     return f"cell_{number + 1}.py"
-
-
-def _parses(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def _line(text: Any) -> str:
