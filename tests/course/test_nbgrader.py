@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +25,12 @@ _ADDED = "checksum"
 
 
 def _nbgrader(course, *arguments):
+    # It calls alembic by its bare name, which is beside this Python whether the environment is active or not.
+    beside = str(Path(sys.executable).parent)
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *arguments],
         cwd=course,
+        env=os.environ | {"PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])},
         capture_output=True,
         text=True,
         timeout=1800,
