@@ -7,6 +7,8 @@ GPU all is modelled by its peaks, its bandwidth and what a launch costs.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinytorch.gpu.models.fusion import Kernel
+from tinytorch.gpu.models.fusion import fusion as model
 from tinytorch.gpu.models.roofs import LAUNCH_SECONDS, bound
 from tinytorch.gpu.models.tensor_cores import dtype_name
 from tinytorch.measure.roofline import Roofline
@@ -59,25 +61,24 @@ def on_cpu(
 def on_gpu(names: Sequence[str], shape: Shape, dtype: DType, device: Device) -> FusionAnalysis:
     """Model a sequence on a GPU. Raises InputError where it has no units for the dtype."""
 
-    def one_by_one(parts: Sequence[str], costs: Sequence[Any]) -> list[tuple[float, float]]:
-        """Return the seconds of compute and of memory of each operation."""
-        bounds = [
-            bound(device.product, _units(name, dtype), cost.operations, cost.bytes, 0)
-            for name, cost in zip(parts, costs, strict=True)
-        ]
-        return [(each.compute_seconds, each.memory_seconds) for each in bounds]
-
     def modelled(group: fusion.Group) -> tuple[float, float]:
-        apart = one_by_one(group.names, group.apart)
-        memory = bound(device.product, "fp32", 0, group.together.bytes, 0).memory_seconds
-        fused = max(sum(compute for compute, _ in apart), memory) + LAUNCH_SECONDS
-        return sum(max(pair) + LAUNCH_SECONDS for pair in apart), fused
+        kernels, before = [], 0  # each reads what the one before wrote
+        for i, (name, cost) in enumerate(zip(group.names, group.apart, strict=True)):
+            reads = {f"result {i - 1}": before, f"operand {i}": cost.read - before}
+            kernels.append(
+                Kernel(name, reads, {f"result {i}": cost.written}, cost.operations, _units(name, dtype))
+            )
+            before = cost.written
+        both = model(kernels, device.product)
+        return both.seconds_apart, both.fused.seconds
 
     found = fusion.groups(names, shape, dtype)
     # What `ops.linear` does it does on the CPU alone.
     opportunities = [_opportunity(group, modelled) | {"call": None} for group in found]
-    whole = one_by_one(names, fusion.costs(names, shape, dtype))
-    before = sum(max(pair) + LAUNCH_SECONDS for pair in whole)
+    before = sum(
+        bound(device.product, _units(name, dtype), cost.operations, cost.bytes).seconds
+        for name, cost in zip(names, fusion.costs(names, shape, dtype), strict=True)
+    )
     how = device.modelled(
         "the slower of arithmetic at its peak and bytes at its bandwidth, and "
         f"{units.quantity(LAUNCH_SECONDS, 's')} a launch (assumed)"

@@ -5,7 +5,7 @@ next stays in registers: memory sees only what comes from outside, once, and wha
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinytorch.gpu.arch.products import Product
 from tinytorch.gpu.models.roofs import LAUNCH_SECONDS, Bound, bound
@@ -20,6 +20,7 @@ class Kernel:
     reads: Mapping[str, int]
     writes: Mapping[str, int]
     operations: float = 0
+    dtype: str = "fp32"  # whose peak bounds the operations
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,6 @@ def bytes_fused(kernels: Sequence[Kernel], kept: Collection[str] = ()) -> int:
 def fusion(
     kernels: Sequence[Kernel],
     product: Product,
-    dtype: str = "fp32",
     kept: Collection[str] = (),
     launch_seconds: float = LAUNCH_SECONDS,
 ) -> Fusion:
@@ -103,10 +103,12 @@ def fusion(
     """
     if not kernels:
         raise InputError("give at least one kernel")
-    apart = tuple(bound(product, dtype, one.operations, _moved(one), 1, launch_seconds) for one in kernels)
+    apart = tuple(
+        bound(product, one.dtype, one.operations, _moved(one), 1, launch_seconds) for one in kernels
+    )
     together = bytes_fused(kernels, kept)
-    operations = sum(one.operations for one in kernels)
-    fused = bound(product, dtype, operations, together, 1, launch_seconds)
+    moving = bound(product, kernels[0].dtype, 0, together, 1, launch_seconds)
+    fused = replace(moving, compute_seconds=sum(one.compute_seconds for one in apart))
     return Fusion(bytes_apart(kernels), together, apart, fused)
 
 
