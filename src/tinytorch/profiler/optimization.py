@@ -1,6 +1,5 @@
 """`KernelOptimizationProfiler`: what bounds a kernel, what fusing would save, and a report of it all."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -11,6 +10,7 @@ from tinytorch.measure.limits import Limits, limits
 from tinytorch.measure.roofline import Roofline
 from tinytorch.profiler import (
     coalescing,
+    cpu,
     divergence,
     fusion_analysis,
     gpu,
@@ -21,7 +21,6 @@ from tinytorch.profiler import (
 from tinytorch.profiler.device import Device, choose
 from tinytorch.profiler.hardware import detect
 from tinytorch.profiler.kernel import Launch, analyzed, either
-from tinytorch.profiler.profile import profile
 from tinytorch.profiler.results import (
     CoalescingAnalysis,
     DivergenceAnalysis,
@@ -86,43 +85,10 @@ class KernelOptimizationProfiler:
         args = input_data if isinstance(input_data, tuple) else (input_data,)
         if iterations < 3:
             raise ValueError(f"iterations must be at least 3, not {iterations}")
-        result: PerformanceAnalysis
         if gpu.on_gpu(args):
             result = gpu.analyze(self._machine, kernel_func, args, iterations, cost, dtype)
-            self.profile_results["cuda_analysis"] = result
-            return result
-        found = profile(
-            kernel_func,
-            *args,
-            cost=cost,
-            dtype=dtype,
-            rounds=iterations,
-            seconds=float("inf"),
-            known=self._measured(),
-        )
-        roof = found.place.roof(found.place.level)
-        result = {
-            "device": "cpu",
-            "avg_execution_time_us": statistics.fmean(found.measurement.samples) * 1e6,
-            "median_execution_time_us": found.measurement.median * 1e6,
-            "memory_bandwidth_gb_s": found.place.bytes_rate / 1e9,
-            "compute_utilization": found.evidence.compute,
-            "theoretical_peak_bandwidth": roof.rate / 1e9,
-            "bandwidth_efficiency": roof.share,
-            "bottleneck_analysis": f"{found.bound.name}: {found.bound.reason}",
-            "bound": found.bound.name,
-            "recommendations": list(found.recommendations),
-            "profile": found.as_dict(),
-            "provenance": {
-                "avg_execution_time_us": found.provenance["seconds"],
-                "median_execution_time_us": found.provenance["seconds"],
-                "memory_bandwidth_gb_s": f"bytes ({found.provenance['bytes']}) by time",
-                "compute_utilization": f"operations ({found.provenance['operations']}) by time and peak "
-                f"({found.provenance['peak']})",
-                "theoretical_peak_bandwidth": found.provenance["bandwidth"],
-                "bandwidth_efficiency": "the one bandwidth by the other",
-            },
-        }
+        else:
+            result = cpu.analyze(self._measured(), kernel_func, args, iterations, cost, dtype)
         self.profile_results["cuda_analysis"] = result
         return result
 
