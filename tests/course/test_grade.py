@@ -14,8 +14,9 @@ import pytest
 from tests.course.handed_in import handed_in, write
 from tinytorch import cli
 from tinytorch.course.exercises import exercises
-from tinytorch.course.grading import feedback
+from tinytorch.course.grading import feedback, pool
 from tinytorch.course.grading import run as grade
+from tinytorch.course.grading.cpus import hold
 from tinytorch.course.grading.pool import Graders
 from tinytorch.course.grading.submissions import find
 from tinytorch.runtime.errors import InputError
@@ -224,6 +225,31 @@ def test_whoever_goes_away_leaves_no_grader_behind(folder):
         for child in psutil.Process().children(recursive=True)
         if "tinytorch.course" in str(child.cmdline())
     ] == []
+
+
+def test_each_grader_has_cpus_of_its_own(folder, monkeypatch):
+    monkeypatch.setattr(pool, "affinity", lambda: (0, 1, 2, 3, 4))
+    held = []
+    monkeypatch.setattr(pool, "hold", lambda pid, cpus: held.append(cpus))
+    assert len(list(Graders(3, jobs=2).grade(find(folder).submissions))) == 3
+    assert sorted(set(held)) == [(0, 2, 4), (1, 3)]
+    assert len(held) == 3  # the third has those of the first to end
+
+
+def test_what_a_held_process_starts_is_held_too():
+    if not hasattr(psutil.Process, "cpu_affinity"):
+        pytest.skip("this system holds no process to CPUs")
+    asked = "import psutil, subprocess, sys; input(); " + (
+        "print(subprocess.check_output([sys.executable, '-c', "
+        "'import psutil; print(psutil.Process().cpu_affinity())'], text=True))"
+    )
+    one = psutil.Process().cpu_affinity()[-1]
+    with subprocess.Popen(
+        [sys.executable, "-c", asked], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        hold(process.pid, [one])
+        assert process.communicate("\n", timeout=120)[0].strip() == str([one])
+    hold(process.pid, [one])  # it has ended, which is no error
 
 
 def test_time_is_up(tmp_path):

@@ -3,12 +3,13 @@
 The order of students and what they gain do not depend on how many are graded at a time: inputs are drawn from
 the run's seed, the student's name and the exercise's, and speed counts only as a ratio to something timed in
 turns with it, in the same process. By default there are half as many graders as CPUs, so that a student's
-threads have a second CPU to run on.
+threads have a second CPU to run on; where there are enough, each grader has CPUs of its own.
 """
 
 import contextlib
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
@@ -23,11 +24,12 @@ from typing import IO, Any
 import psutil
 
 from tinytorch.course.exercises import exercises
+from tinytorch.course.grading.cpus import hold, shared_out
 from tinytorch.course.grading.grades import Grade
 from tinytorch.course.grading.submissions import Submission
 from tinytorch.course.outcome import Outcome
 from tinytorch.course.running.process import remove
-from tinytorch.machine.quota import usable_cpus
+from tinytorch.machine.quota import affinity, usable_cpus
 
 #: Seconds that a grader has beyond a submission's time to end the exercise that it is at.
 _GRACE = 120.0
@@ -56,6 +58,12 @@ class Graders:
     _running: set[subprocess.Popen[str]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: bool = False
+    _cpus: queue.SimpleQueue[tuple[int, ...]] = field(default_factory=queue.SimpleQueue)  # no grader's now
+
+    def __post_init__(self) -> None:
+        """Share the CPUs out."""
+        for share in shared_out(affinity() or (), self.jobs):
+            self._cpus.put(share)
 
     def grade(self, submissions: Iterable[Submission]) -> Iterator[Grade]:
         """Yield the grade of each as they end; those under way are ended with the one who asked."""
@@ -110,6 +118,20 @@ class Graders:
         )
 
     @contextlib.contextmanager
+    def _held(self, pid: int) -> Iterator[None]:
+        """Hold a grader to CPUs that no other has meanwhile, if there are such."""
+        try:
+            cpus = self._cpus.get_nowait()
+        except queue.Empty:
+            yield
+            return
+        try:
+            hold(pid, cpus)
+            yield
+        finally:
+            self._cpus.put(cpus)
+
+    @contextlib.contextmanager
     def _process(self, errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         """Start a grader, known to `grade` while it runs, and leave nothing of it behind."""
         folder = Path(tempfile.mkdtemp(prefix="tinytorch-grader-"))
@@ -131,7 +153,8 @@ class Graders:
                     if self._over:
                         _end(process)
                 try:
-                    yield process
+                    with self._held(process.pid):
+                        yield process
                 finally:
                     with self._lock:
                         self._running.remove(process)
