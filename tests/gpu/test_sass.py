@@ -58,6 +58,26 @@ def test_widths_follow_what_is_known_of_n(n, width):
     assert set(widths["LDG"]) == set(widths["STG"]) == {width}
 
 
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_copies_past_the_registers_have_widths_too(arch):
+    copies = "".join(
+        f"cp.async.{kept}.shared.global [s+{1024 * i}], [a], {size};"
+        for i, (kept, size) in enumerate((("cg", 16), ("ca", 8), ("ca", 4), ("ca", 4)))
+    )
+    ptx = f""".version 8.0
+    .target sm_80
+    .address_size 64
+    .visible .entry k(.param .u64 p) {{
+        .reg .b64 a; .reg .f32 x;
+        .shared .align 16 .b8 s[4096];
+        ld.param.u64 a, [p]; cvta.to.global.u64 a, a;
+        {copies}
+        cp.async.wait_all; bar.sync 0;
+        ld.shared.f32 x, [s+1024]; st.global.f32 [a], x; ret;
+    }}"""
+    assert code(assemble(ptx, arch))["k"].widths()["LDGSTS"] == {128: 1, 64: 1, 32: 2}
+
+
 def test_each_instruction_has_its_line():
     made = from_cuda_cpp(SHARED.replace("{", "{\n") % 64, "f", 1, 64, (np.zeros(2, np.float32),))
     (file,) = made.sources

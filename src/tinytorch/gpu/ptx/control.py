@@ -118,8 +118,9 @@ class Control:
         instruction = self._machine.kernel.instructions[segment.start]
         raise StepLimitError(
             f"{self._machine.kernel.name} still runs after {self._machine.counters.executed:,} warp "
-            f"instructions, at {instruction.place}: an endless loop? Else fewer blocks of the grid (blocks=, "
-            "--blocks) or a higher limit (steps=, --steps) would do"
+            f"instructions, at {instruction.place}: an endless loop, or lanes of one warp that wait for each "
+            "other? Else fewer blocks of the grid (blocks=, --blocks) or a higher limit (steps=, --steps) "
+            "would do"
         )
 
     # Segments

@@ -14,8 +14,9 @@ _INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+\{?\s*(?:@!?U?P\w+\s+)?([A-
 #: Matrix instructions: of a warp (HMMA, IMMA, DMMA, …), of a warp group (HGMMA, …), of tcgen05 (UTCHMMA, …).
 _TENSOR_CORES = re.compile(r"(UTC)?[HIDBQO]G?MMA$|UTC\w+MMA$")
 _WIDTHS = {"U8": 8, "S8": 8, "U16": 16, "S16": 16, "64": 64, "128": 128, "256": 256}
-#: Loads and stores whose width tells how well memory is used: global, shared, or either (LD, ST).
-MEMORY = ("LDG", "STG", "LDS", "STS", "LD", "ST")
+#: Loads and stores whose width tells how well memory is used: global, shared, from the one to the other
+#: (LDGSTS, of cp.async), or either (LD, ST).
+MEMORY = ("LDG", "STG", "LDS", "STS", "LDGSTS", "LD", "ST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Code:
         )
 
     def widths(self) -> dict[str, Counter[int]]:
-        """Return for LDG, STG, LDS, STS, LD and ST how many instructions move how many bits a thread."""
+        """Return for each of `MEMORY` that there is how many instructions move how many bits a thread."""
         return {
             base: Counter(i.width for i in self.instructions if i.base == base)
             for base in MEMORY
