@@ -2,8 +2,8 @@
 
 The instructions are cut into segments that are run from end to end: at branches, where paths meet, and after
 barriers. Warps that stand at one segment run it together, whatever block they are of. The segment that comes
-first in the text goes first, so that those ahead are caught up with; and now and then the warps that have
-waited longest go, so that one that spins for another cannot keep it from running.
+first in the text goes first, so that those ahead are caught up with, but for warps that only spin; and now
+and then the warps that have waited longest go, so that none can keep another from running.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +14,11 @@ import numpy as np
 
 from tinytorch.gpu.ptx.barriers import Barrier, Barriers, barrier_of
 from tinytorch.gpu.ptx.counters import Branch
-from tinytorch.gpu.ptx.flow import Flow
+from tinytorch.gpu.ptx.flow import TOGETHER, Flow, label_of
 from tinytorch.gpu.ptx.machine import Machine
 from tinytorch.gpu.ptx.operands import Reader
-from tinytorch.gpu.ptx.program import Instruction, NotCoveredError, PtxError, Symbol
+from tinytorch.gpu.ptx.program import Instruction, Kernel, NotCoveredError, PtxError, Symbol
+from tinytorch.gpu.ptx.spinning import Spinning, may_wait
 from tinytorch.gpu.ptx.state import DONE, NOWHERE, RUNNING, Group
 from tinytorch.runtime.errors import InputError
 
@@ -51,9 +52,10 @@ class Control:
     ) -> None:
         self._machine, self._flow, self._limit = machine, flow, limit
         self.barriers = Barriers(machine)
+        self._spinning = Spinning(machine.warps, machine.registers)
         self._segments: dict[int, _Segment] = {}
         self._left = limit
-        for start, end in _cuts(machine.kernel.instructions, flow):
+        for start, end in _cuts(machine.kernel, flow):
             self._segments[start] = self._segment(start, end, decode)
         end = len(machine.kernel.instructions)
         self._segments[end] = _Segment(end, end, [], self._leave)  # who comes to the end is done
@@ -62,6 +64,7 @@ class Control:
     def start(self) -> None:
         """Begin anew; the limit of instructions goes on counting."""
         self.barriers.start()
+        self._spinning.start()
         self._last[:] = 0
 
     def run(self) -> None:
@@ -76,14 +79,29 @@ class Control:
                 raise self.barriers.stuck()
             choice += 1
             pcs = warps.pc[able]
-            pc = int(pcs.min()) if choice % _TURNS else int(pcs[self._last[able].argmin()])
+            if choice % _TURNS:
+                busy = ~self._spinning.idle[able]
+                pc = int((pcs[busy] if busy.any() else pcs).min())
+            else:
+                pc = int(pcs[self._last[able].argmin()])
             rows = able[pcs == pc]
             self._last[rows] = choice
+            self._spinning.idle[rows] = False
             met = rows[warps.meet[rows] == pc]
             if len(met):
                 warps.pop(met)  # what waited on their stacks goes on: here, as a rule
-            else:
+            elif not self._gathered(pc, rows):
                 self._run(pc, rows, len(able))
+
+    def _gathered(self, pc: int, rows: Array) -> bool:
+        """Let lanes that have spun apart wait for each other where they do something together."""
+        parted = rows[self._machine.warps.parted[rows]]
+        instructions = self._machine.kernel.instructions
+        if not len(parted) or pc == len(instructions) or instructions[pc].opcode not in TOGETHER:
+            return False
+        self._spend(_FEW, pc)
+        waits = [self._machine.warps.gather(row) for row in parted]
+        return any(waits)
 
     def _run(self, pc: int, rows: Array, able: int) -> None:
         """Run segments from one on, for as long as the same warps stay together and nobody can join them."""
@@ -101,21 +119,23 @@ class Control:
             counters.active[part] += lanes
             counters.on[part] += lanes
             machine.instructions_of[rows] += segment.end - segment.start
-            self._left -= max(len(rows), _FEW) * (segment.end - segment.start)
-            if self._left < 0:
-                self._too_long(segment)
+            self._spend(max(len(rows), _FEW) * (segment.end - segment.start), segment.start)
             for step in segment.steps:
                 step(group)
             segment.finish(group)
-            if not alone or not (warps.doing[rows] == RUNNING).all():
+            if not alone or warps.parted.any() or not (warps.doing[rows] == RUNNING).all():
                 return
             pcs = warps.pc[rows]
             pc = int(pcs[0])
             if (pcs != pc).any() or (warps.meet[rows] == pc).any() or (warps.doing == RUNNING).sum() != able:
                 return
 
-    def _too_long(self, segment: _Segment) -> None:
-        instruction = self._machine.kernel.instructions[segment.start]
+    def _spend(self, instructions: int, index: int) -> None:
+        """Count instructions against the limit."""
+        self._left -= instructions
+        if self._left >= 0:
+            return
+        instruction = self._machine.kernel.instructions[index]
         raise StepLimitError(
             f"{self._machine.kernel.name} still runs after {self._machine.counters.executed:,} warp "
             f"instructions, at {instruction.place}: an endless loop, or lanes of one warp that wait for each "
@@ -205,10 +225,14 @@ class Control:
             raise NotCoveredError(instruction)
         target, onward = machine.kernel.labels[label.name], index + 1
         guard = self._guard(instruction)
+        come_round = self._spinning.watch(index, machine.kernel.instructions[target:index])
         if guard is None:
 
             def always(group: Group) -> None:
-                warps.pc[machine.rows_of(group)] = target
+                rows = machine.rows_of(group)
+                warps.pc[rows] = target
+                if come_round is not None:
+                    come_round(rows)
 
             return always
         meet = self._meeting(index)
@@ -225,15 +249,17 @@ class Control:
             rows = machine.rows_of(group)
             if count in (0, group.lanes):
                 warps.pc[rows] = target if count else onward
-                return
-            some, others = taken.any(axis=1), (group.mask & ~taken).any(axis=1)
-            warps.pc[rows] = np.where(some, target, onward)
-            parted = some & others
-            if parted.any():
-                branch.divergent += int(np.count_nonzero(parted))
-                ways = (onward, target) if onward_first else (target, onward)
-                first = (group.mask & ~taken if onward_first else taken)[parted]
-                warps.diverge(rows[parted], first, *ways, meet)
+            else:
+                some, others = taken.any(axis=1), (group.mask & ~taken).any(axis=1)
+                warps.pc[rows] = np.where(some, target, onward)
+                parted = some & others
+                if parted.any():
+                    branch.divergent += int(np.count_nonzero(parted))
+                    ways = (onward, target) if onward_first else (target, onward)
+                    first = (group.mask & ~taken if onward_first else taken)[parted]
+                    warps.diverge(rows[parted], first, *ways, meet)
+            if come_round is not None:
+                come_round(rows[warps.pc[rows] == target])
 
         return finish
 
@@ -341,16 +367,22 @@ def _refusing(error: NotCoveredError) -> Step:
     return step
 
 
-def _cuts(instructions: Sequence[Instruction], flow: Flow) -> list[tuple[int, int]]:
-    """Cut blocks after barriers."""
-    found = []
+def _cuts(kernel: Kernel, flow: Flow) -> list[tuple[int, int]]:
+    """Cut blocks after barriers; and before all that lanes do together, where they may come one by one."""
+    instructions, found = kernel.instructions, []
+    apart = any(
+        may_wait(instructions[kernel.labels[label_of(branch)] : index])
+        for index, branch in enumerate(instructions)
+        if branch.opcode == "bra"
+    )
     for block in flow.blocks:
         begin = block.start
         for index in range(block.start, block.end):
-            if (
-                instructions[index].opcode in ("bar", "barrier")
-                and "warp" not in instructions[index].modifiers
-            ):
+            here = instructions[index]
+            if apart and here.opcode in TOGETHER and begin < index:
+                found.append((begin, index))
+                begin = index
+            if here.opcode in ("bar", "barrier") and "warp" not in here.modifiers:
                 found.append((begin, index + 1))
                 begin = index + 1
         if begin < block.end:

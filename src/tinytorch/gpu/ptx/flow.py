@@ -14,7 +14,7 @@ from tinytorch.gpu.ptx.program import Instruction, Kernel, Symbol
 _ENDS = ("ret", "exit", "trap")
 _JUMPS = ("bra", "brx", *_ENDS)
 #: What lanes of a warp, or warps of a block, come to together.
-_TOGETHER = {
+TOGETHER = {
     *("bar", "barrier", "shfl", "vote", "match", "redux", "elect"),
     *("mma", "wmma", "wgmma", "ldmatrix", "stmatrix", "movmatrix"),
 }
@@ -69,7 +69,7 @@ class Flow:
         successors = [block.successors for block in blocks]
         out = [_only_returns(instructions[block.start : block.end]) for block in blocks] + [True]
         together = [
-            any(i.opcode in _TOGETHER for i in instructions[block.start : block.end]) for block in blocks
+            any(i.opcode in TOGETHER for i in instructions[block.start : block.end]) for block in blocks
         ]
         waiting = _reaching(successors, [*together, False])
         meets = [
@@ -258,9 +258,9 @@ def _successors(
     """Return where a block goes on after its last instruction, without repeats."""
     found: list[int] = []
     if last.opcode == "bra":
-        found = [block_of[kernel.labels[_label(last)]]]
+        found = [block_of[kernel.labels[label_of(last)]]]
     elif last.opcode == "brx":
-        found = [block_of[kernel.labels[name]] for name in kernel.tables[_label(last)]]
+        found = [block_of[kernel.labels[name]] for name in kernel.tables[label_of(last)]]
     elif last.opcode in _ENDS:
         found = [exit_block]
     if last.opcode not in _JUMPS or last.guard is not None:
@@ -268,7 +268,8 @@ def _successors(
     return tuple(dict.fromkeys(found))
 
 
-def _label(branch: Instruction) -> str:
+def label_of(branch: Instruction) -> str:
+    """Return the name of the label, or of the table of labels, that a branch goes to."""
     label = branch.operands[-1]
     assert isinstance(label, Symbol)
     return label.name

@@ -3,6 +3,7 @@
 Everything of a warp is a row of some array; rows 0 to `per_block` - 1 are the warps of the first block.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,10 @@ class Registers:
             return array.view(dtype)
         return array.view(dtype).reshape(*array.shape, -1)[..., 0]  # little-endian: the low bits come first
 
+    def arrays(self, names: Iterable[str]) -> list[Array]:
+        """Return the whole registers of these names, (warps, 32) each; of 128 bits none are kept here."""
+        return [self._arrays[name] for name in names if name in self._arrays]
+
     def clear(self) -> None:
         """Set all to zero, as before a first instruction."""
         for array in self._arrays.values():
@@ -108,6 +113,7 @@ class Warps:
         self.gone = np.zeros((n, LANES), bool)  # lanes that have exited
         self.doing = np.full(n, DONE, np.int8)
         self.depth = np.zeros(n, np.int64)
+        self.parted = np.zeros(n, bool)  # lanes that spun have parted where they would have stayed together
         self._stack_pc = np.zeros((n, 4), np.int64)
         self._stack_meet = np.zeros((n, 4), np.int64)
         self._stack_mask = np.zeros((n, 4, LANES), bool)
@@ -121,6 +127,7 @@ class Warps:
         self.gone[:] = ~self.mask
         self.doing[:] = np.where(here, RUNNING, DONE)
         self.depth[:] = 0
+        self.parted[:] = False
 
     def push(self, rows: Array, pc: Array | int, meet: Array | int, mask: Array) -> None:
         """Put an entry on the stack of each of these warps."""
@@ -178,3 +185,64 @@ class Warps:
         self.mask[rows] = first
         if meet not in (target, onward):
             self.push(rows, onward, meet, second)
+
+    def turn(self, row: int) -> None:
+        """Let the lanes on top of a warp's stack wait, and others run: those that meet them, or wait for it.
+
+        Where all meet is now where the ones around them do: who has come there goes on alone.
+        """
+        while self.depth[row]:
+            first, ways = self._meeting_top(row)
+            ways.insert(0, (self.pc[row], self.mask[row] & ~self.gone[row]))
+            meet = self.meet[row]
+            if first and meet != NOWHERE:  # below is the entry that waits at `meet`
+                first -= 1
+                there = self._stack_mask[row, first] & ~self.gone[row]
+                ways.append((self._stack_pc[row, first], there & ~np.any([m for _, m in ways], axis=0)))
+                meet = self._stack_meet[row, first]
+                self.parted[row] = True
+            ways = [way for way in ways if way[1].any()]
+            self._put(row, first, meet, ways)
+            if len(ways) > 1:
+                return
+
+    def gather(self, row: int) -> bool:
+        """Let the lanes on top of a warp's stack wait for those that meet them, here; False without such.
+
+        It is for lanes that `turn` has parted.
+        """
+        first, ways = self._meeting_top(row)
+        if not ways:
+            self.parted[row] = self.depth[row] > 0
+            return False
+        here, mask = int(self.pc[row]), np.any([self.mask[row], *(m for _, m in ways)], axis=0)
+        ways = [way for way in ways if way[0] != here]
+        if not ways:
+            self._put(row, first, int(self.meet[row]), [(here, mask)])
+        else:
+            self.depth[row] = first
+            self.push(np.array([row]), here, int(self.meet[row]), mask[None])
+            self._put(row, first + 1, here, ways)
+        return True
+
+    def _meeting_top(self, row: int) -> tuple[int, list[tuple[int, Array]]]:
+        """Return the entries that meet the lanes on top, lowest first, and the depth of that one.
+
+        They lie right below those on top. Each is a place and the lanes that have not exited; some has one.
+        """
+        top = first = int(self.depth[row])
+        while first and self._stack_meet[row, first - 1] == self.meet[row]:
+            first -= 1
+        ways = [
+            (int(self._stack_pc[row, i]), self._stack_mask[row, i] & ~self.gone[row])
+            for i in range(first, top)
+        ]
+        return first, [way for way in ways if way[1].any()]
+
+    def _put(self, row: int, depth: int, meet: int, ways: list[tuple[int, Array]]) -> None:
+        """Put ways that meet on a stack of this depth, the last on top."""
+        self.depth[row] = depth
+        *others, (pc, mask) = ways
+        for place, lanes in others:
+            self.push(np.array([row]), place, meet, lanes[None])
+        self.pc[row], self.mask[row], self.meet[row] = pc, mask, meet
