@@ -24,8 +24,7 @@ from tinytorch import get_num_threads, ops, set_num_threads
 from tinytorch.ops.gemm import BLOCKED, DOTTED, OUTER, STREAMED, Plan
 from tinytorch.ops.plan import prepare, prepare_contiguous, prepare_packed
 from tinytorch.ops.registry import draw, mismatch, operations, product_bound, rounding
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64
-from tinytorch.runtime.scratch import LINE
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64, LINE
 from tinytorch.simd import build
 from tinytorch.simd import target as target_module
 from tinytorch.simd.target import chosen, tile

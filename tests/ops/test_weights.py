@@ -13,6 +13,7 @@ from tinytorch.ops.weights import base
 from tinytorch.ops.weights.blocks import pack_blocks
 from tinytorch.ops.weights.factors import FactoredWeight
 from tinytorch.ops.weights.sparse import pack_sparse
+from tinytorch.runtime import arrays
 from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, FLOAT64
 from tinytorch.simd.target import chosen
 
@@ -161,6 +162,27 @@ def test_kept_and_brought_back(kind):
             with pytest.raises(ValueError, match="read-only"):
                 array[...] = 0
     assert "PackedWeight(shape=(37, 21)" in repr(weight)
+
+
+def apart(array, offset):
+    """The same array so many bytes behind the beginning of a line."""
+    raw = arrays.aligned((array.nbytes + offset,), np.dtype(np.uint8))
+    placed = raw[offset:].view(array.dtype).reshape(array.shape)
+    placed[...] = array
+    return placed
+
+
+@every_kind
+def test_what_vectors_are_read_from_begins_on_a_line(kind):
+    """Packed here, or read from a file that puts arrays wherever it likes."""
+    weight = make(kind, np.random.default_rng(11), (37, 150))
+    moved = base.restore(weight.form, {name: apart(a, 16) for name, a in weight.arrays().items()})
+    for one in (weight, moved):
+        vectors = {name: a for name, a in one.arrays().items() if "panels" in name or name == "blocks"}
+        assert vectors or kind == "sparse"
+        assert all(a.ctypes.data % arrays.LINE == 0 for a in vectors.values())
+    for name, array in weight.arrays().items():
+        np.testing.assert_array_equal(moved.arrays()[name], array)
 
 
 @every_kind

@@ -188,3 +188,32 @@ def test_frameworks_are_not_imported():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     code = "import sys, tinytorch; tinytorch.__version__; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (7, 5), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", SUPPORTED, ids=str)
+def test_arrays_that_begin_on_a_line(shape, dtype):
+    kept = [arrays.aligned(shape, np.dtype(dtype)) for _ in range(5)]  # wherever the memory is
+    for array in kept:
+        assert (array.shape, array.dtype) == (shape, np.dtype(dtype))
+        assert array.ctypes.data % arrays.LINE == 0
+        assert array.flags.c_contiguous and array.flags.writeable
+        array[...] = 1
+    assert all((array == 1).all() for array in kept)
+
+
+def test_large_results_begin_on_a_line():
+    a = np.ones((130, 130), np.float32)
+    for made in (ops.matmul(a, a), ops.linear(a, ops.pack_weight(a))):
+        np.testing.assert_array_equal(made, np.full((130, 130), 130, np.float32))
+        assert made.ctypes.data % arrays.LINE == 0
+
+
+def test_what_begins_on_a_line_is_not_copied():
+    array = arrays.aligned((8, 40), np.dtype(np.float32))
+    array[...] = np.arange(320).reshape(8, 40)
+    assert arrays.on_line(array) is array
+    for other in (array[1:, 1:], array.T, array[::-1], array.reshape(-1)[4:]):
+        copy = arrays.on_line(other)
+        assert copy.ctypes.data % arrays.LINE == 0 and copy.flags.c_contiguous
+        np.testing.assert_array_equal(copy, other)

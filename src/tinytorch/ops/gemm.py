@@ -11,9 +11,9 @@ from collections import namedtuple
 
 from numba import types
 
+from tinytorch.runtime.arrays import LINE
 from tinytorch.runtime.compile import device_function
 from tinytorch.runtime.intrinsics import call_kernel, load
-from tinytorch.runtime.scratch import LINE
 from tinytorch.simd.product import ACCUMULATE, DOT_COLUMNS
 
 #: Which loops a product takes: see `ops.plan`.

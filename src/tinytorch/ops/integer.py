@@ -20,10 +20,10 @@ from tinytorch.ops.launch import address, suits, takes_rows
 from tinytorch.ops.packed import LONGEST_PART, PackedIntegers, Part
 from tinytorch.ops.plan import cache_bytes
 from tinytorch.runtime import pool
-from tinytorch.runtime.arrays import INT8, INT32, INT64, Array, DType, contiguous, empty, or_empty
+from tinytorch.runtime.arrays import INT8, INT32, INT64, LINE, Array, DType, contiguous, empty, or_empty
 from tinytorch.runtime.compile import device_function, entry_point, tile_function
 from tinytorch.runtime.intrinsics import address_of, call_kernel, tuple_at
-from tinytorch.runtime.scratch import LINE, scratch_address
+from tinytorch.runtime.scratch import scratch_address
 from tinytorch.runtime.threads import MAX_THREADS, get_num_threads
 from tinytorch.simd.activation import NONE
 from tinytorch.simd.build import library

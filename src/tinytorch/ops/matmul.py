@@ -170,7 +170,7 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
             c, columns, size = out, b.shape[1], b.size
             if out is None:
                 shape = rows, columns
-                c = ndarray(shape, dtype) if rows * columns < _LARGE else empty(shape, dtype)
+                c = ndarray(shape, dtype) if rows * columns < _SMALL_RESULT else empty(shape, dtype)
             if type(c) is ndarray and c.dtype is dtype and c.ndim == 2 and c.flags.writeable:
                 if rows * size <= SMALL and (size <= SMALL_B or rows > 4) and _SMALL[dtype](a, b, c):
                     return c
@@ -196,7 +196,7 @@ def _small(dtype: DType) -> Any:
 
 
 _SMALL: dict[DType, Any] = {dtype: _small(dtype) for dtype in (FLOAT32, FLOAT64)}
-_LARGE = 1 << 20  # elements of a result from which memory is asked for before it is taken
+_SMALL_RESULT = 1 << 14  # elements of a result up to which it is allocated in the quickest way
 
 
 for _function in (matmul, product, numpy_product, blocked):

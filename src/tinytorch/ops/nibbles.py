@@ -8,7 +8,7 @@ from numba import types
 from tinytorch.ops.launch import address
 from tinytorch.ops.packed import panel_width
 from tinytorch.ops.product import multiply_packed
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, Array, contiguous, empty
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, Array, contiguous, empty, on_line
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.intrinsics import call_kernel
 from tinytorch.runtime.scratch import temporary
@@ -91,8 +91,8 @@ def pack_nibbles(codes: Array, scales: Array, group_size: int) -> PackedNibbles:
     return PackedNibbles(
         (inner, columns),
         group_size,
-        np.ascontiguousarray(words.transpose(1, 0, 2)).reshape(count, groups * group_size // NIBBLES * width),
-        np.ascontiguousarray(turned).reshape(count, groups * width),
+        on_line(words.transpose(1, 0, 2)).reshape(count, groups * group_size // NIBBLES * width),
+        on_line(turned).reshape(count, groups * width),
     )
 
 

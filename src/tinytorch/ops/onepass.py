@@ -16,10 +16,9 @@ from numba import types
 from tinytorch.ops.launch import address
 from tinytorch.ops.plan import cache_bytes
 from tinytorch.runtime import pool
-from tinytorch.runtime.arrays import Array, DType
+from tinytorch.runtime.arrays import LINE, Array, DType
 from tinytorch.runtime.compile import device_function, entry_point, tile_function
 from tinytorch.runtime.intrinsics import address_of, call_kernel, load
-from tinytorch.runtime.scratch import LINE
 from tinytorch.runtime.threads import threads_for
 from tinytorch.simd.build import library
 from tinytorch.simd.elementwise import ARRAYS, STREAM, elementwise_kernels

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinytorch.ops.plan import packing
-from tinytorch.runtime.arrays import INT8, INT32, Array, DType, compute_dtype, contiguous, empty
+from tinytorch.runtime.arrays import (
+    INT8,
+    INT32,
+    Array,
+    DType,
+    aligned,
+    compute_dtype,
+    contiguous,
+    empty,
+    on_line,
+)
 from tinytorch.simd.build import library
 from tinytorch.simd.integer import integer_kernels
 from tinytorch.simd.target import chosen, tile
@@ -24,7 +34,7 @@ def pack(weight: Array) -> Array:
     """Lay a (K, N) float matrix out as (panels, K * NR) of its dtype; columns past N are zeros."""
     inner, columns = weight.shape
     width, dtype = panel_width(weight.dtype), weight.dtype
-    panels = empty((-(-columns // width), inner * width), dtype)
+    panels = aligned((-(-columns // width), inner * width), dtype)
     if panels.size:
         source = contiguous(weight, dtype)
         packing(dtype, computed=compute_dtype(dtype)).call(
@@ -41,7 +51,7 @@ def pack_codes(codes: Array, computed: DType) -> Array:
     filled = np.zeros((inner, panels * width), INT8)
     filled[:, :columns] = codes
     turned = filled.reshape(inner, panels, width).transpose(1, 0, 2)
-    return np.ascontiguousarray(turned).reshape(panels, inner * width)
+    return on_line(turned).reshape(panels, inner * width)
 
 
 def unpack(panels: Array, shape: tuple[int, int]) -> Array:
@@ -94,7 +104,7 @@ def pack_integers(codes: Array) -> PackedIntegers:
 def _part(codes: Array) -> Part:
     (inner, columns), (width, group) = codes.shape, layout()
     count, size = -(-columns // width), -(-inner // group) * group * width
-    part = Part(columns, empty((count, size), INT8), empty((count * width,), INT32))
+    part = Part(columns, aligned((count, size), INT8), empty((count * width,), INT32))
     if count:
         library(integer_kernels, INT32).call(
             *("panels", inner, columns, codes.ctypes.data, codes.strides[0]),

@@ -5,6 +5,7 @@ compiled code wants; `like` hands the result back as the kind that was given. Py
 `sys.modules`: if it was never imported, it cannot have made the argument.
 """
 
+import ctypes
 import math
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,10 @@ _COMPUTE: dict[DType, DType] = {
 _NAMES = "float16, bfloat16, float32, float64 or an integer type"
 #: Below this many bytes the system is not asked how much memory it has (a microsecond or more).
 _LARGE = 64 << 20
+LINE = 64  # bytes that CPUs move and own together: two threads writing to one line take turns
+#: From this many bytes on, arrays are allocated at the beginning of a line, which costs half a microsecond.
+#: On two threads 128 x 128 x 128 is a sixth faster then: where their parts of C met, they shared lines.
+_ALIGNED = 64 << 10
 
 
 _tensor: Any = None
@@ -193,7 +198,27 @@ def empty(shape: Sequence[int], dtype: DType) -> Array:
                 f"an array of shape {tuple(shape)} and dtype {dtype} needs {size / 2**30:.1f} GiB; "
                 f"{available / 2**30:.1f} GiB are available"
             )
-    return np.empty(shape, dtype)
+    return np.empty(shape, dtype) if size < _ALIGNED else aligned(shape, dtype)
+
+
+def aligned(shape: Sequence[int], dtype: DType) -> Array:
+    """Allocate an array at the beginning of a cache line; NumPy's large ones begin 16 bytes behind it.
+
+    Vectors of 64 bytes would each lie across two lines, and take two loads: products of packed weights are 7
+    to 14% faster at the beginning of one (Emerald Rapids, AVX-512).
+    """
+    raw = np.empty(math.prod(shape) * dtype.itemsize + LINE, np.uint8)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(raw.data))  # half of the time of raw.ctypes.data
+    return np.ndarray(shape, dtype, raw, -address % LINE)
+
+
+def on_line(array: Array) -> Array:
+    """Return `array` in C order from the beginning of a cache line; copied only if it is not."""
+    if array.flags.c_contiguous and array.ctypes.data % LINE == 0:
+        return array
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def convert(array: Array, dtype: DType) -> Array:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinytorch.runtime.arrays import Array, DType, empty
+from tinytorch.runtime.arrays import LINE, Array, DType, aligned, empty
 
 _BYTE = np.dtype(np.uint8)
-LINE = 64  # bytes that CPUs move and own together: two threads writing to one line take turns
 #: From this many bytes on, memory begins at a huge page, and so much is asked for that NumPy tells Linux to
 #: use them (4 MB): a block of B is written a line here, a line there, in more places than the CPU keeps
 #: translations of small pages for.
@@ -74,7 +73,7 @@ def temporary(name: str, shape: Sequence[int], dtype: DType) -> Array:
         return empty(shape, dtype)
     memory = _temporaries.arrays.get(name)
     if memory is None or memory.size < size:
-        memory = _temporaries.arrays[name] = empty((size,), _BYTE)
+        memory = _temporaries.arrays[name] = aligned((size,), _BYTE)
     return memory[:size].view(dtype).reshape(shape)
 
 

@@ -11,8 +11,7 @@ AVX2 has an instruction for bytes too, but it adds pairs to int16 and saturates:
 
 from collections.abc import Mapping
 
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, INT16, INT32, UINT8, DType
-from tinytorch.runtime.scratch import LINE
+from tinytorch.runtime.arrays import FLOAT32, FLOAT64, INT8, INT16, INT32, LINE, UINT8, DType
 from tinytorch.simd.activation import activate
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Variable, Vectors

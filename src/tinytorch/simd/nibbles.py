@@ -8,8 +8,7 @@ exact. That 8 is taken away is left to the group: its sum begins at -8 times the
 
 from collections.abc import Mapping
 
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, INT32
-from tinytorch.runtime.scratch import LINE
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, INT32, LINE
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Vectors
 from tinytorch.simd.product import AHEAD

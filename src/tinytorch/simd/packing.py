@@ -8,8 +8,7 @@ absorbs transposed and strided operands on the way. Where a row ends within a ve
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, DType
-from tinytorch.runtime.scratch import LINE
+from tinytorch.runtime.arrays import BFLOAT16, FLOAT32, LINE, DType
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value
 from tinytorch.simd.target import Target

@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from tinytorch.runtime.arrays import BFLOAT16, DType
-from tinytorch.runtime.scratch import LINE
+from tinytorch.runtime.arrays import BFLOAT16, LINE, DType
 from tinytorch.simd.activation import activate
 from tinytorch.simd.build import Kernel
 from tinytorch.simd.code import Code, Value, Variable, Vectors

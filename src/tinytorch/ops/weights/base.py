@@ -12,7 +12,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinytorch.runtime.arrays import FLOAT32, FLOAT64, FLOATS, HALVES, Array, DType, contiguous, promote
+from tinytorch.runtime.arrays import (
+    FLOAT32,
+    FLOAT64,
+    FLOATS,
+    HALVES,
+    Array,
+    DType,
+    contiguous,
+    on_line,
+    promote,
+)
 
 Form = dict[str, Any]
 
@@ -150,7 +160,7 @@ def expect(arrays: Mapping[str, Array], name: str, dtype: DType, shape: tuple[in
         array = array.view(dtype)  # files keep half types, and torch unsigned integers, as their bits
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
         raise ValueError(f"{name} of a weight is {array.dtype} {array.shape} where {dtype} {shape} belongs")
-    return array
+    return on_line(array)
 
 
 def float_dtype(name: Any) -> DType:

@@ -11,7 +11,7 @@ from tinytorch.ops.epilogue import finish_rows
 from tinytorch.ops.launch import address
 from tinytorch.ops.plan import cache_bytes
 from tinytorch.ops.weights.base import Form, PackedWeight, expect, float_dtype
-from tinytorch.runtime.arrays import INT64, Array, DType, contiguous, convert
+from tinytorch.runtime.arrays import INT64, Array, DType, contiguous, convert, on_line
 from tinytorch.runtime.compile import tile_kernel
 from tinytorch.runtime.intrinsics import call_kernel
 from tinytorch.runtime.scratch import temporary
@@ -143,5 +143,5 @@ def pack_blocks(weight: Array) -> BlockWeight:
     panel, row = np.nonzero(np.any(cut != 0, axis=(2, 3)))
     starts = np.zeros(panels + 1, np.int64)
     np.cumsum(np.bincount(panel, minlength=panels), out=starts[1:])
-    blocks = np.ascontiguousarray(cut[panel, row])
+    blocks = on_line(cut[panel, row])
     return BlockWeight((inner, columns), starts, row.astype(np.int64) * BLOCK_ROWS, blocks)
