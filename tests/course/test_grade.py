@@ -252,6 +252,14 @@ def test_what_a_held_process_starts_is_held_too():
     hold(process.pid, [one])  # it has ended, which is no error
 
 
+def test_where_a_process_cannot_be_held_grading_goes_on(folder, monkeypatch):
+    if not hasattr(psutil.Process, "cpu_affinity"):
+        pytest.skip("this system holds no process to CPUs")
+    monkeypatch.setattr(pool, "affinity", lambda: (10**5, 10**5 + 1, 10**5 + 2, 10**5 + 3))  # all of them gone
+    grades = list(Graders(3, jobs=2).grade(find(folder).submissions))
+    assert [grade.problem for grade in grades if grade.outcomes] == [""] * 3
+
+
 def test_time_is_up(tmp_path):
     folder = tmp_path / "in"
     endless = "def split(n, workers):\n    while True:\n        pass"

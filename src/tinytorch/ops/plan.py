@@ -59,6 +59,10 @@ LONG_ROWS = 8
 #: same place in a cache line. Where they do not, only a quarter of that pays (33 x 17 x 1000: 69 GFLOP/s
 #: against 62 packed, 33 x 17 x 4095 37 against 53), but for more rows (128 x 128 x 131: 79 against 77).
 DIRECT_ROWS, UNEVEN_ROWS = 96, 256
+#: Bytes of a row of a panel from which few rows, too, read a B that nearly fits in L2 as it lies: four lines
+#: of each row of B come at once. 2 to 16 x 384 x 384 gain 30 to 80%, 1 x 256 x 256 40% (Emerald Rapids,
+#: AVX-512); panels of one line (AVX2) were not tried.
+WIDE = 256
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in longer rows.
 FEW_ROWS = 128
@@ -285,18 +289,19 @@ def _route(p: Problem) -> tuple[int, int, int]:
         return BLOCKED, DIRECT if a_way == ROWS else a_way, PAIRED if p.packed else b_way
     if p.columns == 1 and p.b.row == p.right.itemsize and not p.packed:
         b_way = COLUMNS  # one column is a row as well
+    rows, room = (DIRECT_ROWS, l2 * 5 // 4) if p.b.row % LINE == 0 else (UNEVEN_ROWS, l2 // 4)
+    near = b_way == ROWS and p.rows <= rows and p.b_bytes <= room
     if a_way == ROWS and b_way == ROWS and p.columns >= p.NR and p.inner:
         if p.inner <= OUTER_DEPTH:
             return OUTER, DIRECT, DIRECT
-        if p.rows <= STREAM_ROWS:
+        if p.rows <= STREAM_ROWS and not (near and p.NR * p.right.itemsize >= WIDE):
             return STREAMED, DIRECT if p.rows == 1 else ROWS, DIRECT
     if a_way == ROWS and not p.packed and p.inner >= p.lanes:
         if b_way == COLUMNS and p.rows <= DOT_ROWS:
             return DOTTED, DIRECT, DIRECT
         if p.columns <= p.lanes // 2:
             return DOTTED, DIRECT, DIRECT if b_way == COLUMNS else STRIDED
-    rows, room = (DIRECT_ROWS, l2 * 5 // 4) if p.b.row % LINE == 0 else (UNEVEN_ROWS, l2 // 4)
-    if b_way == ROWS and p.rows <= rows and p.b_bytes <= room:
+    if near:
         b_way = DIRECT
     if b_way == PREPACKED and p.right.itemsize < p.size and p.rows > WIDEN_ROWS:
         b_way = WIDENED
@@ -344,7 +349,7 @@ def _blocks(p: Problem, path: int, b_way: int) -> tuple[int, int, int]:
     l1, l2, l3 = cache_bytes()
     KC, of_l2 = l1 * 3 // 4 // (p.NR * p.packed_size), 4
     if KC < 192:
-        KC, of_l2 = max(512, l2 // 8 // (p.NR * p.packed_size)), 2
+        KC, of_l2 = min(max(512, l2 // 8 // (p.NR * p.packed_size)), 1024), 2
     MC = max(1, l2 // of_l2 // (KC * p.left.itemsize) // p.MR) * p.MR
     if _straight(p, b_way):
         KC = max(p.inner, 1)

@@ -21,6 +21,10 @@ def shared_out(cpus: Sequence[int], graders: int) -> list[tuple[int, ...]]:
 
 
 def hold(pid: int, cpus: Sequence[int]) -> None:
-    """Let a process, and what it starts from now on, run on these CPUs alone, unless it has ended."""
-    with contextlib.suppress(psutil.NoSuchProcess):
+    """Let a process, and what it starts from now on, run on these CPUs alone, unless it has ended.
+
+    Where the system does not allow it, or has taken a CPU away meanwhile, the process runs on as before: that
+    may cost time, and grading does not end for it.
+    """
+    with contextlib.suppress(psutil.Error, OSError, ValueError):
         psutil.Process(pid).cpu_affinity(list(cpus))
