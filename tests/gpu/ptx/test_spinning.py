@@ -127,6 +127,135 @@ def test_a_way_back_without_a_condition():
     assert (done.arrays["out"] == 1).all()
 
 
+@pytest.mark.parametrize("wait", ["bar.sync 0;", "bar.warp.sync -1;"])
+@pytest.mark.parametrize(("grid", "block"), [(3, 32), (5, 64), (2, 128)])
+def test_a_lock_that_one_lane_takes_for_all(grid, block, wait):
+    """Those of a warp that has the lock go on beside warps whose lanes wait at the same place."""
+    body = """
+    ld.param.u64 %rd5, [lock];
+    LEADER
+    setp.ne.u32 %p2, %r4, 0;
+    @%p2 bra mine;
+    wait:
+    atom.global.cas.b32 %r4, [%rd5], 0, 1;
+    setp.ne.s32 %p1, %r4, 0;
+    @%p1 bra wait;
+    mine:
+    WAIT
+    ld.param.u64 %rd6, [count];
+    atom.global.add.u32 %r10, [%rd6], 1;
+    WAIT
+    @%p2 bra over;
+    atom.global.exch.b32 %r4, [%rd5], 0;
+    over:
+    """.replace("WAIT", wait).replace(
+        "LEADER", "mov.u32 %r4, %r1;" if "warp" not in wait else "and.b32 %r4, %r1, 31;"
+    )
+    done = launch(
+        MINE + body + STORE,
+        lock=ints(1),
+        count=ints(1),
+        out=ints(grid * block),
+        grid=grid,
+        block=block,
+        steps=200_000,
+    )
+    assert done.complete and not done.findings
+    assert (done.arrays["lock"][0], done.arrays["count"][0]) == (0, grid * block)
+
+
+@pytest.mark.parametrize(
+    "exchange", ["shfl.sync.idx.b32 %r10, %r1, %r1, 31, %r11;", "bar.warp.sync %r11; mov.u32 %r10, %r1;"]
+)
+def test_who_holds_a_lock_waits_for_those_it_names_alone(exchange):
+    body = MINE + "mov.u32 %r11, %lanemask_eq;" + LOCK.format("").replace("membar.gl;", exchange) + STORE
+    done = launch(body, lock=ints(1), count=ints(1), out=ints(64), block=64, steps=100_000)
+    assert done.complete and not done.findings
+    assert done.arrays["count"][0] == 64
+    assert done.arrays["out"].tolist() == list(range(64))
+
+
+def test_lanes_that_name_each_other_come_together_in_one_way_of_two():
+    """Both halves of a warp want one lock; then each exchanges within itself, and at last all do."""
+    way = "{}shfl.sync.bfly.b32 %r10, %r1, {}, 31, {};"
+    body = f"""
+    {MINE}
+    and.b32 %r12, %r1, 16;
+    setp.ne.u32 %p2, %r12, 0;
+    @%p2 bra upper;
+    {LOCK.format("a")}
+    {way.format("", 1, "0xffff")}
+    bra on;
+    upper:
+    {LOCK.format("b")}
+    {way.format("", 2, "0xffff0000")}
+    on:
+    shfl.sync.bfly.b32 %r10, %r10, 16, 31, -1;
+    """
+    done = launch(body + STORE, lock=ints(1), count=ints(1), out=ints(64), block=64)
+    assert done.complete and not done.findings
+    assert done.arrays["count"][0] == 64
+    lanes = np.arange(64) ^ 16
+    assert (done.arrays["out"] == np.where(lanes & 16, lanes ^ 2, lanes ^ 1)).all()
+
+
+def test_a_barrier_that_some_do_not_come_to_is_found_after_a_lock():
+    body = (
+        MINE
+        + LOCK.format("")
+        + """
+    setp.lt.u32 %p2, %r1, 7;
+    @%p2 bra few;
+    bar.sync 0;
+    bra on;
+    few:
+    bar.sync 0;
+    on:
+    """
+    )
+    done = launch(body + STORE, lock=ints(1), count=ints(1), out=ints(32))
+    assert not done.complete
+    assert [one.kind for one in done.findings] == ["divergent barrier"]
+
+
+def test_lanes_that_count_how_often_they_have_tried():
+    body = (
+        MINE + LOCK.format("").replace("atom.global.cas", "add.u32 %r10, %r10, 1;\natom.global.cas") + STORE
+    )
+    done = launch(body, lock=ints(1), count=ints(1), out=ints(64), block=64, steps=200_000)
+    assert done.arrays["count"][0] == 64
+    assert (done.arrays["out"] > 0).all()
+
+
+def test_lanes_that_look_at_several_places_in_turn():
+    """A loop in the loop, whose own rounds all differ."""
+    body = """
+    ld.param.u64 %rd5, [flags];
+    and.b32 %r4, %r1, 31;
+    setp.eq.u32 %p3, %r4, 9;
+    again:
+    mov.u32 %r5, 0;
+    mov.u64 %rd7, %rd5;
+    next:
+    ld.volatile.global.u32 %r10, [%rd7];
+    setp.ne.u32 %p1, %r10, 0;
+    @%p1 bra on;
+    @!%p3 bra others;
+    mov.u32 %r10, 8;
+    st.volatile.global.u32 [%rd5+12], %r10;
+    bra on;
+    others:
+    add.u64 %rd7, %rd7, 4;
+    add.u32 %r5, %r5, 1;
+    setp.lt.u32 %p2, %r5, 4;
+    @%p2 bra next;
+    bra again;
+    on:
+    """
+    done = launch(MINE + body + STORE, flags=ints(4), out=ints(64), block=64, steps=100_000)
+    assert (done.arrays["out"] == 8).all()
+
+
 def test_nobody_gets_on_where_all_wait():
     body = """
     ld.param.u64 %rd5, [flag];
@@ -147,8 +276,8 @@ def test_who_waits_at_a_barrier_while_others_wait_for_him_gets_no_further():
 
 @st.composite
 def steps(draw):
-    """Draw what happens to a warp: lanes part, come to where they meet, turn, gather."""
-    kinds = st.sampled_from(["diverge", "diverge", "arrive", "turn", "gather", "exit"])
+    """Draw what happens to a warp: lanes part, come to where they meet, turn."""
+    kinds = st.sampled_from(["diverge", "diverge", "arrive", "turn", "exit"])
     return draw(st.lists(st.tuples(kinds, st.integers(0, 2**32 - 1), st.integers(1, 5)), max_size=25))
 
 
@@ -169,8 +298,6 @@ def test_no_lane_is_lost_or_there_twice(happening):
             _arrive(warps)
         elif kind == "turn":
             warps.turn(0)
-        elif kind == "gather":
-            warps.gather(0)
         elif kind == "exit":
             warps.gone[0] |= taken
             warps.mask[0] &= ~taken

@@ -19,7 +19,7 @@ from tinytorch.gpu.ptx.machine import Machine
 from tinytorch.gpu.ptx.operands import Reader
 from tinytorch.gpu.ptx.program import Instruction, Kernel, NotCoveredError, PtxError, Symbol
 from tinytorch.gpu.ptx.spinning import Spinning, may_wait
-from tinytorch.gpu.ptx.state import DONE, NOWHERE, RUNNING, Group
+from tinytorch.gpu.ptx.state import DONE, LANES, NOWHERE, RUNNING, Group
 from tinytorch.runtime.errors import InputError
 
 Array = np.ndarray[Any, Any]
@@ -28,6 +28,8 @@ Step = Callable[[Group], None]
 #: Every so many choices the warps that have waited longest are chosen. Not tuned: a lower number serves locks
 #: that many warps want, a higher one keeps groups together.
 _TURNS = 64
+#: Instructions that name the lanes that take part, last of all.
+_MASKED = ("shfl", "vote", "match", "redux", "elect")
 #: A few warps take as long as so many: the limit of instructions is there to end what takes long.
 _FEW = 16
 
@@ -60,12 +62,14 @@ class Control:
         end = len(machine.kernel.instructions)
         self._segments[end] = _Segment(end, end, [], self._leave)  # who comes to the end is done
         self._last = np.zeros(machine.warps.count, np.int64)
+        self._waited = np.zeros(machine.warps.count, np.int64)  # turns that no lane of a warp has used
 
     def start(self) -> None:
         """Begin anew; the limit of instructions goes on counting."""
         self.barriers.start()
         self._spinning.start()
         self._last[:] = 0
+        self._waited[:] = 0
 
     def run(self) -> None:
         """Run until all warps are done. Raises StepLimitError, StoppedError, NotCoveredError, PtxError."""
@@ -86,22 +90,46 @@ class Control:
                 pc = int(pcs[self._last[able].argmin()])
             rows = able[pcs == pc]
             self._last[rows] = choice
-            self._spinning.idle[rows] = False
             met = rows[warps.meet[rows] == pc]
             if len(met):
+                self._spinning.idle[met] = False
                 warps.pop(met)  # what waited on their stacks goes on: here, as a rule
-            elif not self._gathered(pc, rows):
+                continue
+            rows = self._ready(pc, rows)
+            if len(rows):
+                self._spinning.idle[rows] = False
+                self._waited[rows] = 0
                 self._run(pc, rows, len(able))
 
-    def _gathered(self, pc: int, rows: Array) -> bool:
-        """Let lanes that have spun apart wait for each other where they do something together."""
-        parted = rows[self._machine.warps.parted[rows]]
-        instructions = self._machine.kernel.instructions
+    def _ready(self, pc: int, rows: Array) -> Array:
+        """Return which warps run; lanes that have spun apart wait for each other before they exchange."""
+        warps, instructions = self._machine.warps, self._machine.kernel.instructions
+        parted = rows[warps.parted[rows]]
         if not len(parted) or pc == len(instructions) or instructions[pc].opcode not in TOGETHER:
-            return False
-        self._spend(_FEW, pc)
-        waits = [self._machine.warps.gather(row) for row in parted]
-        return any(waits)
+            return rows
+        waiting = []
+        for row in parted:
+            expected = warps.there[row] & ~warps.gone[row] & self._named(instructions[pc], row)
+            # After so many turns all others have come to such a place, too, and wait.
+            if (expected & ~warps.mask[row]).any() and self._waited[row] <= LANES + warps.depth[row]:
+                self._spend(_FEW, pc)
+                self._waited[row] += 1
+                warps.turn(row)
+                waiting.append(row)
+        return np.setdiff1d(rows, waiting)
+
+    def _named(self, instruction: Instruction, row: int) -> Array:
+        """Return the lanes that those on top of a warp's stack do something together with, themselves too."""
+        if instruction.opcode == "bar" and "warp" in instruction.modifiers:
+            mask = instruction.operands[0]
+        elif instruction.opcode in _MASKED and "sync" in instruction.modifiers:
+            mask = instruction.operands[-1]
+        else:
+            return np.ones(LANES, bool)
+        lanes = self._machine.warps.mask[row][None]
+        group = Group(np.array([row]), lanes, int(np.count_nonzero(lanes)))
+        bits = np.broadcast_to(self._machine.operands.reader(instruction, mask, "u4")(group), lanes.shape)
+        return (np.bitwise_or.reduce(bits[lanes]) >> np.arange(LANES, dtype=np.uint32) & 1).astype(bool)
 
     def _run(self, pc: int, rows: Array, able: int) -> None:
         """Run segments from one on, for as long as the same warps stay together and nobody can join them."""

@@ -152,6 +152,7 @@ class Warps:
             rows = rows[~empty]
             self.depth[rows] -= 1
             depth = self.depth[rows]
+            self.parted[rows] &= depth > 0
             self.pc[rows] = self._stack_pc[rows, depth]
             self.meet[rows] = self._stack_meet[rows, depth]
             self.mask[rows] = self._stack_mask[rows, depth] & ~self.gone[rows]
@@ -189,41 +190,26 @@ class Warps:
     def turn(self, row: int) -> None:
         """Let the lanes on top of a warp's stack wait, and others run: those that meet them, or wait for it.
 
-        Where all meet is now where the ones around them do: who has come there goes on alone.
+        Where all meet is now where the ones around them do: who has come there goes on alone. Those who stand
+        at one place go on together.
         """
         while self.depth[row]:
             first, ways = self._meeting_top(row)
-            ways.insert(0, (self.pc[row], self.mask[row] & ~self.gone[row]))
-            meet = self.meet[row]
+            ways.insert(0, (int(self.pc[row]), self.mask[row] & ~self.gone[row]))
+            meet = int(self.meet[row])
             if first and meet != NOWHERE:  # below is the entry that waits at `meet`
                 first -= 1
                 there = self._stack_mask[row, first] & ~self.gone[row]
-                ways.append((self._stack_pc[row, first], there & ~np.any([m for _, m in ways], axis=0)))
-                meet = self._stack_meet[row, first]
-                self.parted[row] = True
-            ways = [way for way in ways if way[1].any()]
-            self._put(row, first, meet, ways)
-            if len(ways) > 1:
-                return
-
-    def gather(self, row: int) -> bool:
-        """Let the lanes on top of a warp's stack wait for those that meet them, here; False without such.
-
-        It is for lanes that `turn` has parted.
-        """
-        first, ways = self._meeting_top(row)
-        if not ways:
-            self.parted[row] = self.depth[row] > 0
-            return False
-        here, mask = int(self.pc[row]), np.any([self.mask[row], *(m for _, m in ways)], axis=0)
-        ways = [way for way in ways if way[0] != here]
-        if not ways:
-            self._put(row, first, int(self.meet[row]), [(here, mask)])
-        else:
-            self.depth[row] = first
-            self.push(np.array([row]), here, int(self.meet[row]), mask[None])
-            self._put(row, first + 1, here, ways)
-        return True
+                ways.append((int(self._stack_pc[row, first]), there & ~np.any([m for _, m in ways], axis=0)))
+                meet = int(self._stack_meet[row, first])
+            at: dict[int, Array] = {}
+            for pc, mask in ways:
+                if mask.any():
+                    at[pc] = at[pc] | mask if pc in at else mask
+            self._put(row, first, meet, list(at.items()))
+            if len(at) > 1:
+                break
+        self.parted[row] = self.depth[row] > 0
 
     def _meeting_top(self, row: int) -> tuple[int, list[tuple[int, Array]]]:
         """Return the entries that meet the lanes on top, lowest first, and the depth of that one.
