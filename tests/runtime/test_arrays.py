@@ -149,6 +149,8 @@ def test_memory_is_asked_for_before_it_is_taken(monkeypatch):
     with pytest.raises(MemoryError):
         ops.matmul(column, column.T)
     assert not out.any()
+    with pytest.raises(MemoryError, match=r"shape \(6000, 6000\)"):  # no work, and a large result
+        ops.matmul(out[:, :0], out[:0])
     with pytest.raises(MemoryError, match=r"and dtype float32 needs 0.1 GiB"):
         ops.pack_weight(np.broadcast_to(np.float32(1), (6000, 6000)))
 

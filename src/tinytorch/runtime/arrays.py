@@ -38,7 +38,7 @@ _NAMES = "float16, bfloat16, float32, float64 or an integer type"
 #: Below this many bytes the system is not asked how much memory it has (a microsecond or more).
 _LARGE = 64 << 20
 LINE = 64  # bytes that CPUs move and own together: two threads writing to one line take turns
-#: From this many bytes on, arrays are allocated at the beginning of a line, which costs half a microsecond.
+#: From this many bytes on, arrays are allocated at the beginning of a line, which costs up to a microsecond.
 #: On two threads 128 x 128 x 128 is a sixth faster then: where their parts of C met, they shared lines.
 _ALIGNED = 64 << 10
 
@@ -207,7 +207,7 @@ def aligned(shape: Sequence[int], dtype: DType) -> Array:
                 f"an array of shape {tuple(shape)} and dtype {dtype} needs {size / 2**30:.1f} GiB; "
                 f"{available / 2**30:.1f} GiB are available"
             )
-    raw = np.empty(size + LINE, np.uint8)
+    raw = np.ndarray(size + LINE, UINT8)
     address = ctypes.addressof(ctypes.c_char.from_buffer(raw.data))  # half of the time of raw.ctypes.data
     return np.ndarray(shape, dtype, raw, -address % LINE)
 
