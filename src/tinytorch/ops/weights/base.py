@@ -153,7 +153,7 @@ def restore(form: Mapping[str, Any], arrays: Mapping[str, Array]) -> PackedWeigh
 
 
 def expect(arrays: Mapping[str, Array], name: str, dtype: DType, shape: tuple[int, ...]) -> Array:
-    """Return an array of a weight that is brought back; ValueError unless it is as it must be."""
+    """Return an array of a weight brought back, on a cache line; ValueError unless it is as it must be."""
     array = arrays[name]
     bits = array.dtype.kind in "iu" and (dtype.kind == "u" or dtype in HALVES)
     if bits and array.dtype.itemsize == dtype.itemsize:
