@@ -57,10 +57,11 @@ def test_lanes_come_together_again_where_they_exchange_something():
 
 @pytest.mark.parametrize("writer", [0, 5, 31])
 @pytest.mark.parametrize("first", ["wait", "write"])
-def test_a_lane_that_others_wait_for(writer, first):
+@pytest.mark.parametrize("load", ["ld.volatile.global.u32", "ld.acquire.gpu.global.u32", "ld.global.cv.u32"])
+def test_a_lane_that_others_wait_for(writer, first, load):
     """Whichever side comes first in the text, and whichever lane it is."""
     sides = {
-        "wait": "wait: ld.volatile.global.u32 %r10, [%rd5]; setp.eq.u32 %p2, %r10, 0; @%p2 bra wait; bra on;",
+        "wait": f"wait: {load} %r10, [%rd5]; setp.eq.u32 %p2, %r10, 0; @%p2 bra wait; bra on;",
         "write": "write: mov.u32 %r10, 9; st.volatile.global.u32 [%rd5], %r10; bra on;",
     }
     other = "write" if first == "wait" else "wait"

@@ -16,7 +16,7 @@ from tinytorch.gpu.ptx.state import Registers, Warps
 Array = np.ndarray[Any, Any]
 
 #: Ways to load what others may have written meanwhile.
-_FRESH = {"volatile", "acquire", "relaxed"}
+_FRESH = {"volatile", "acquire", "relaxed", "mmio", "cv"}
 #: After so many rounds that saw the same a loop only waits, though its other registers change: it counts its
 #: rounds. Not tuned: a loop that waits for nobody hardly ever sees as many alike.
 _PATIENCE = 100
