@@ -26,7 +26,6 @@ from tinytorch.runtime.arrays import (
     INTEGERS,
     Array,
     DType,
-    aligned,
     common_dtype,
     compute_dtype,
     convert,
@@ -169,14 +168,13 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
         dtype, (rows, inner) = a.dtype, a.shape
         if b.dtype is dtype and (dtype is FLOAT32 or dtype is FLOAT64) and len(b) == inner:
             c, columns, size = out, b.shape[1], b.size
-            work = rows * size
             if out is None:
-                shape, quick = (rows, columns), rows * columns < _SMALL_RESULT or 0 < work <= SMALL
-                c = ndarray(shape, dtype) if quick else aligned(shape, dtype)
+                shape = rows, columns
+                c = ndarray(shape, dtype) if rows * columns < _LARGE else empty(shape, dtype)
             if type(c) is ndarray and c.dtype is dtype and c.ndim == 2 and c.flags.writeable:
-                if work <= SMALL and (size <= SMALL_B or rows > 4) and _SMALL[dtype](a, b, c):
+                if rows * size <= SMALL and (size <= SMALL_B or rows > 4) and _SMALL[dtype](a, b, c):
                     return c
-                if work:
+                if rows * size:
                     prepared = prepare_contiguous(dtype, a.shape, columns, get_num_threads())
                     at_once = prepared.at_once
                     if run(prepared, a, b, c) if at_once is None else at_once(a, b, c):
@@ -198,9 +196,7 @@ def _small(dtype: DType) -> Any:
 
 
 _SMALL: dict[DType, Any] = {dtype: _small(dtype) for dtype in (FLOAT32, FLOAT64)}
-#: Elements of a result below which it is allocated in the quickest way; so is that of any small product: to
-#: begin on a line would cost 64 x 16 x 256 a quarter of its time, and gain where threads share C.
-_SMALL_RESULT = 1 << 14
+_LARGE = 1 << 20  # elements of a result from which memory is asked for before it is taken
 
 
 for _function in (matmul, product, numpy_product, blocked):

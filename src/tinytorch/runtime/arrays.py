@@ -5,7 +5,6 @@ compiled code wants; `like` hands the result back as the kind that was given. Py
 `sys.modules`: if it was never imported, it cannot have made the argument.
 """
 
-import ctypes
 import math
 import sys
 from collections.abc import Sequence
@@ -38,9 +37,6 @@ _NAMES = "float16, bfloat16, float32, float64 or an integer type"
 #: Below this many bytes the system is not asked how much memory it has (a microsecond or more).
 _LARGE = 64 << 20
 LINE = 64  # bytes that CPUs move and own together: two threads writing to one line take turns
-#: From this many bytes on, arrays are allocated at the beginning of a line, which costs up to a microsecond.
-#: On two threads 128 x 128 x 128 is a sixth faster then: where their parts of C met, they shared lines.
-_ALIGNED = 64 << 10
 
 
 _tensor: Any = None
@@ -187,18 +183,15 @@ def or_empty(array: Array | None, dtype: DType) -> Array:
 
 def empty(shape: Sequence[int], dtype: DType) -> Array:
     """Allocate an array; MemoryError if the machine cannot hold it, before a byte is written."""
-    small = math.prod(shape) * dtype.itemsize < _ALIGNED
-    return np.empty(shape, dtype) if small else aligned(shape, dtype)
+    _size(shape, dtype)
+    return np.empty(shape, dtype)
 
 
-def aligned(shape: Sequence[int], dtype: DType) -> Array:
-    """Allocate an array at the beginning of a cache line; NumPy's large ones begin 16 bytes behind it.
+def _size(shape: Sequence[int], dtype: DType) -> int:
+    """Return the bytes of an array; MemoryError if the machine cannot hold it.
 
-    Vectors of 64 bytes would each lie across two lines, and take two loads: products of packed weights are 7
-    to 14% faster at the beginning of one (Emerald Rapids, AVX-512).
-
-    Raises MemoryError if the machine cannot hold it. Linux lends more memory than there is and kills the
-    process that uses it, so large requests are held against what is available now.
+    Linux lends more memory than there is and kills the process that uses it, so large requests are held
+    against what is available now.
     """
     if (size := math.prod(shape) * dtype.itemsize) >= _LARGE:
         available = available_memory()
@@ -207,9 +200,18 @@ def aligned(shape: Sequence[int], dtype: DType) -> Array:
                 f"an array of shape {tuple(shape)} and dtype {dtype} needs {size / 2**30:.1f} GiB; "
                 f"{available / 2**30:.1f} GiB are available"
             )
-    raw = np.ndarray(size + LINE, UINT8)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(raw.data))  # half of the time of raw.ctypes.data
-    return np.ndarray(shape, dtype, raw, -address % LINE)
+    return size
+
+
+def aligned(shape: Sequence[int], dtype: DType) -> Array:
+    """Allocate an array at the beginning of a cache line; NumPy's large ones begin 16 bytes behind it.
+
+    Vectors of 64 bytes would each lie across two lines, and take two loads: products of packed weights are 7
+    to 14% faster at the beginning of one (Emerald Rapids, AVX-512). It is for memory of our own: a view of
+    bytes is no array that a user may resize. Raises MemoryError as `empty` does.
+    """
+    raw = np.empty(_size(shape, dtype) + LINE, UINT8)
+    return np.ndarray(shape, dtype, raw, -raw.ctypes.data % LINE)
 
 
 def on_line(array: Array) -> Array:
