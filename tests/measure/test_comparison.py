@@ -22,6 +22,15 @@ def test_it_is_a_mapping_with_verdicts():
     assert "drift" in str(found)
 
 
+def test_a_function_that_was_not_timed_is_told_with_those_that_were():
+    found = made(where=1.0, maximum=2.0)
+    for ask in (lambda: found["nope"], lambda: found.verdict("maximum", "nope")):
+        with pytest.raises(KeyError, match="no function 'nope' was timed; those that were: where, maximum"):
+            ask()
+    assert "nope" not in found
+    assert found.get("nope") is None
+
+
 def test_saved_and_loaded(tmp_path):
     found = compare({"sum": np.sum, "add": np.add.reduce}, np.ones(10), seconds=0.01, rounds=9)
     path = tmp_path / "times.json"

@@ -162,6 +162,13 @@ def test_nothing_to_time():
         compare({})
 
 
+def test_what_is_no_function():
+    with pytest.raises(TypeError, match="'b' must be a function, not int"):
+        compare({"a": len, "b": 3}, [])
+    with pytest.raises(TypeError, match="'func' must be a function, not int"):
+        benchmark(3)
+
+
 def test_an_error_of_the_function_is_its_own():
     with pytest.raises(ZeroDivisionError):
         benchmark(lambda: 1 / 0)

@@ -238,6 +238,7 @@ def test_what_does_not_fit_or_does_not_pay_is_said(profiler):
     assert "work in 2 tiles or more" in large["recommendations"][0]
     half = profiler.analyze_shared_memory_usage(150_000, 16)
     assert half["blocks_per_sm"] == 1
+    assert "limited by shared memory;" in half["provenance"]["blocks_per_sm"]
     assert "would let two run" in half["recommendations"][0]
     once = profiler.analyze_shared_memory_usage(1000, 1)
     assert once["performance_gain"] < 1
@@ -252,6 +253,28 @@ def test_what_two_blocks_may_have_is_the_most(profiler):
     assert "at most 113 KiB" in told  # 228 KiB halved, less 1 KiB that the driver takes of each
     assert profiler.analyze_shared_memory_usage(113 << 10, 16)["blocks_per_sm"] == 2
     assert profiler.analyze_shared_memory_usage((113 << 10) + 1, 16)["blocks_per_sm"] == 1
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("T4", 16), ("H100", 32), ("RTX 4090", 24)])
+def test_small_blocks_are_as_many_as_an_sm_has_room_for(profiler, name, blocks):
+    found = profiler.analyze_shared_memory_usage(1, 16, device=name)
+    assert found["blocks_per_sm"] == blocks
+    assert f"limited by the {blocks} blocks that it has room for" in found["provenance"]["blocks_per_sm"]
+
+
+def test_what_cannot_be_launched_gains_nothing(profiler):
+    found = profiler.analyze_shared_memory_usage(1 << 30, 3, device="H100")
+    assert found["utilization_ratio"] > 1
+    assert (found["blocks_per_sm"], found["performance_gain"]) == (0, 1.0)
+    assert found["performance_gain_without_conflicts"] == 1.0
+    told = found["recommendations"][0]
+    assert "1 GiB do not fit the 227 KiB that a block may have" in told
+    assert "cannot be launched: work in 4,620 tiles or more" in told
+    barely = profiler.analyze_shared_memory_usage((227 << 10) + 1, 3, device="H100")
+    assert "232,449 bytes do not fit the 227 KiB" in barely["recommendations"][0]
+    gain = profiler.analyze_shared_memory_usage(227 << 10, 3, device="H100")["performance_gain"]
+    assert gain > 1
+    assert f"of tiles that fit {gain:.3g}, the time" in found["provenance"]["performance_gain"]
 
 
 # --- tensor cores
@@ -563,6 +586,10 @@ def test_numbers_of_numpy_are_plain_in_results(profiler):
 def test_an_unknown_keyword_is_told(profiler):
     with pytest.raises(TypeError, match="'strides' is no argument"):
         profiler.analyze_memory_coalescing("row_major", (8,), strides=2)
+    launch = r"takes grid, args, block, .*; a Triton kernel's constants go in meta=\{\.\.\.\}"
+    for name in ("BLOCK", "constants"):
+        with pytest.raises(TypeError, match=f"'{name}' is no argument .* {launch}"):
+            profiler.analyze_memory_coalescing(kernel="add.py:add", grid=1, **{name: 256})
 
 
 def test_memory_is_for_warps_of_32():

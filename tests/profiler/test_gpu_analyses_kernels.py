@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tinytorch import gpu
 from tinytorch.machine.info import describe
 from tinytorch.profiler import optimization
 from tinytorch.profiler.optimization import KernelOptimizationProfiler
@@ -145,7 +146,19 @@ def test_a_kernel_without_shared_memory_has_no_conflicts(profiler, cuda):
     found = profiler.analyze_shared_memory_usage(kernel=copy(cuda, 1))
     assert (found["data_size_bytes"], found["bank_conflicts"], found["accesses"]) == (0, 0, [])
     assert (found["reuse_factor"], found["performance_gain"]) == (None, None)
+    held = gpu.analyze(copy(cuda, 1)).occupancy
+    assert found["blocks_per_sm"] == held.blocks_per_sm <= 32
+    assert f"limited by {held.limiters[0]}" in found["provenance"]["blocks_per_sm"]
+    assert "left out" not in found["provenance"]["blocks_per_sm"]
     assert "Shared memory" in profiler.generate_optimization_report()
+
+
+def test_blocks_of_a_kernel_whose_machine_code_is_not_known(profiler, cuda):
+    kernel = replace(copy(cuda, 1), cubin=None)
+    found = profiler.analyze_shared_memory_usage(kernel=kernel)
+    assert found["blocks_per_sm"] == 16  # of 4 warps, of 64
+    told = "blocks that an SM holds, limited by warps; registers are not known"
+    assert told in found["provenance"]["blocks_per_sm"]
 
 
 def test_errors_of_a_launch(profiler, cuda):

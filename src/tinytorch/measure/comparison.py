@@ -29,7 +29,9 @@ class Comparison(Mapping[str, Measurement]):
         self.circumstances: dict[str, Any] = {"time": now, **(circumstances or {})}
 
     def __getitem__(self, name: str) -> Measurement:
-        """Return the measurement of one function."""
+        """Return the measurement of one function; KeyError for one that was not timed."""
+        if name not in self._measurements:
+            raise KeyError(f"no function {name!r} was timed; those that were: {', '.join(self)}")
         return self._measurements[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -41,7 +43,7 @@ class Comparison(Mapping[str, Measurement]):
         return len(self._measurements)
 
     def verdict(self, name: str, against: str) -> Verdict:
-        """Say whether `name` is faster than `against`."""
+        """Say whether `name` is faster than `against`; KeyError for one that was not timed."""
         return paired(name, self[name].samples, against, self[against].samples)
 
     @property

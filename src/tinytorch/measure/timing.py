@@ -52,7 +52,7 @@ def benchmark(func: Function, *args: Any, **options: Any) -> Measurement:
     >>> benchmark(sum, [1, 2, 3], seconds=0.01).median < 1
     True
     """
-    name = getattr(func, "__name__", type(func).__name__)
+    name = getattr(func, "__name__", type(func).__name__) if callable(func) else "func"
     return compare({name: func}, *args, **options)[name]
 
 
@@ -81,7 +81,8 @@ def compare(
     among copies that no cache holds. `flushed` empties the caches before each call. `within` are contexts by
     name, entered around each sample of a function: a number of threads, a setting.
 
-    Raises WrongResultError naming the function whose result is wrong, ValueError for options that cannot be.
+    Raises WrongResultError naming the function whose result is wrong, ValueError for options that cannot be,
+    TypeError for what is no function.
 
     >>> sorted(compare({"sum": sum, "max": max}, [1, 2, 3], seconds=0.01, check=unchecked))
     ['max', 'sum']
@@ -92,6 +93,9 @@ def compare(
         raise TypeError(f"functions must be a mapping of names to functions, not {type(functions).__name__}")
     if not functions:
         raise ValueError("there is no function to time")
+    for name, function in functions.items():
+        if not callable(function):
+            raise TypeError(f"{name!r} must be a function, not {type(function).__name__}")
     if not seconds > 0:
         raise ValueError(f"seconds must be above 0, not {seconds}")
     given = dict(kwargs or {})

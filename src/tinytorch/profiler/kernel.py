@@ -128,7 +128,10 @@ def either(kernel: Any, launch: Mapping[str, Any], **plain: Any) -> None:
     """Raise InputError unless plain arguments are given or a kernel; TypeError for an unknown keyword."""
     for name in launch:
         if name not in Launch.__annotations__:
-            raise TypeError(f"{name!r} is no argument of this analysis, nor of a kernel's launch")
+            raise TypeError(
+                f"{name!r} is no argument of this analysis, nor of a kernel's launch, which takes "
+                f"{', '.join(Launch.__annotations__)}; a Triton kernel's constants go in meta={{...}}"
+            )
     given = [name for name, value in plain.items() if value is not None]
     if kernel is not None and given:
         raise InputError(f"give kernel=, or {' and '.join(given)}, not both")

@@ -91,8 +91,8 @@ class SharedMemoryAnalysis(TypedDict):
     bank_conflicts: float  # wavefronts of a request beyond those without conflicts, on average
     wavefronts_per_request: float
     ideal_wavefronts_per_request: float
-    blocks_per_sm: int | None  # that its shared memory holds; None if it does not limit them
-    performance_gain: float | None  # time without shared memory by that with it; None: rates are not known
+    blocks_per_sm: int  # that an SM holds of this size, of a kernel of all it takes; 0: cannot be launched
+    performance_gain: float | None  # time without it by that with it; 1: does not fit; None: not known
     performance_gain_without_conflicts: float | None
     device: str
     optimization_opportunities: list[str]

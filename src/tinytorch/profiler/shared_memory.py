@@ -6,7 +6,7 @@ without it, and overlap of the two, are left out: the gain is what traffic alone
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from tinytorch.gpu.analysis.result import AccessFigures
 from tinytorch.gpu.arch import SOURCES
 from tinytorch.gpu.models import banks, patterns
-from tinytorch.gpu.models.occupancy import UNLIMITED, shared_limit
+from tinytorch.gpu.models.occupancy import shared_limit, warps_limit
 from tinytorch.profiler.checks import positive
 from tinytorch.profiler.device import Device
 from tinytorch.profiler.kernel import Analyzed
@@ -66,6 +66,7 @@ def of_pattern(
         ideal=least,
         how_conflicts=how,
         how_size="given",
+        limits=_limits(device, size),
         advice=[*advice, *_staging_advice(device, uses, mean / least)],
     )
 
@@ -83,9 +84,24 @@ def of_kernel(kernel: Analyzed) -> SharedMemoryAnalysis:
         ideal=kernel.totals.shared.ideal / requests if requests else 0.0,
         how_conflicts=kernel.ptx,
         how_size=kernel.ptx,
+        limits=_kernel_limits(kernel),
         advice=kernel.memory_advice("shared"),
         accesses=kernel.rows("shared"),
     )
+
+
+def _kernel_limits(kernel: Analyzed) -> dict[str, int]:
+    """Return the blocks that each resource of an SM holds; without machine code registers are not known."""
+    found, device = kernel.found, kernel.device
+    if found.occupancy is not None:
+        return {name: limit for name, limit in found.occupancy.limits.items() if limit is not None}
+    warps = warps_limit(device.product.capability, math.prod(found.block))
+    return {"warps": int(warps), **_limits(device, found.shared)}
+
+
+def _limits(device: Device, size: int) -> dict[str, int]:
+    held = device.product.capability
+    return {"shared memory": int(shared_limit(held, size)), "blocks": held.blocks_per_sm}
 
 
 def _goes_around_lanes(kernel: Analyzed) -> bool:
@@ -109,21 +125,24 @@ def result(
     ideal: float,
     how_conflicts: str,
     how_size: str,
+    limits: Mapping[str, int],
     advice: list[str],
     accesses: list[dict[str, Any]] | None = None,
 ) -> SharedMemoryAnalysis:
-    """Return the analysis of bytes and uses whose requests take so many wavefronts, ideally fewer."""
+    """Return the analysis of bytes and uses whose requests take so many wavefronts, ideally fewer.
+
+    `limits` are the blocks that each resource of an SM holds.
+    """
     held = device.product.capability
     slowdown = wavefronts / ideal if ideal else 1.0
     gain = None if uses is None else performance_gain(device, uses, slowdown)
     conflict_free = None if uses is None else performance_gain(device, uses, 1.0)
-    limit = int(np.asarray(shared_limit(held, size)))
-    blocks = None if limit >= UNLIMITED else limit
-    advice = [*_size_advice(device, size, blocks), *advice]
-    modelled = device.modelled(
-        "time of reading each use from memory by that of one reading, one writing to shared memory and the "
-        "uses from there; no caches, no overlap, and what staging does for coalescing is not counted"
-    )
+    blocks = min(limits.values())
+    advice = [*_size_advice(device, size), *advice]
+    fits = size <= held.shared_per_block
+    how_gains = [_how_gain(device, uses, one, fits) for one in (gain, conflict_free)]
+    if uses is not None and not fits:
+        gain = conflict_free = 1.0
     return {
         "data_size_bytes": size,
         "shared_memory_available": held.shared_per_block,
@@ -148,9 +167,9 @@ def result(
             "bank_conflicts": how_conflicts,
             "wavefronts_per_request": how_conflicts,
             "ideal_wavefronts_per_request": how_conflicts,
-            "blocks_per_sm": device.modelled("blocks of this size that the shared memory of an SM holds"),
-            "performance_gain": modelled if gain is not None else _unknown(device, uses),
-            "performance_gain_without_conflicts": modelled if gain is not None else _unknown(device, uses),
+            "blocks_per_sm": _how_blocks(device, limits),
+            "performance_gain": how_gains[0],
+            "performance_gain_without_conflicts": how_gains[1],
         },
     }
 
@@ -171,6 +190,28 @@ def performance_gain(device: Device, uses: float, slowdown: float) -> float | No
     from_memory = 1 / chip.bandwidth
     from_banks = 1 / (chip.sms * banks.BANKS * banks.WORD * chip.clock_mhz * 1e6)
     return uses * from_memory / (from_memory + from_banks + uses * slowdown * from_banks)
+
+
+def _how_gain(device: Device, uses: float | None, gain: float | None, fits: bool) -> str:
+    launched = "" if fits else "1, as a block of this size cannot be launched; of tiles that fit "
+    if gain is None:
+        unknown = _unknown(device, uses)
+        return unknown if fits or uses is None else device.modelled(f"{launched}{unknown}")
+    value = "" if fits else f"{units.digits(gain)}, the "
+    return device.modelled(
+        f"{launched}{value}time of reading each use from memory by that of one reading, one writing to shared "
+        "memory and the uses from there; no caches, no overlap, and what staging does for coalescing is not "
+        "counted"
+    )
+
+
+def _how_blocks(device: Device, limits: Mapping[str, int]) -> str:
+    blocks = min(limits.values())
+    slots = f"the {device.product.capability.blocks_per_sm} blocks that it has room for"
+    limiters = [slots if name == "blocks" else name for name, limit in limits.items() if limit == blocks]
+    unknown = [name for name in ("warps", "registers") if name not in limits]
+    apart = f"; {' and '.join(unknown)} are not known and left out" if unknown else ""
+    return device.modelled(f"blocks that an SM holds, limited by {' and '.join(limiters)}{apart}")
 
 
 def _unknown(device: Device, uses: float | None) -> str:
@@ -199,15 +240,18 @@ def _staging_advice(device: Device, uses: float, slowdown: float) -> list[str]:
     ]
 
 
-def _size_advice(device: Device, size: int, blocks: int | None) -> list[str]:
-    available = device.product.capability.shared_per_block
+def _size_advice(device: Device, size: int) -> list[str]:
+    held = device.product.capability
+    available = held.shared_per_block
     if size > available:
         parts = math.ceil(size / available)
+        rounded = units.size(size)
+        told = f"{size:,} bytes" if rounded == units.size(available) else rounded
         return [
-            f"{units.size(size)} do not fit the {units.size(available)} that a block may have on "
-            f"{device.product.name}: work in {parts} tiles or more"
+            f"{told} do not fit the {units.size(available)} that a block may have on "
+            f"{device.product.name}, so it cannot be launched: work in {parts:,} tiles or more"
         ]
-    if blocks == 1:
+    if shared_limit(held, size) == 1:
         return [
             f"{units.size(size)} leave room for one block on an SM, which waits at every barrier: blocks of "
             f"at most {units.size(_half(device))} would let two run"
