@@ -175,6 +175,21 @@ def test_a_crew_adds_up_what_its_threads_do(monkeypatch, threads):
     assert len(made) == threads
 
 
+@pytest.mark.parametrize("held", [0, 1, 2])
+def test_a_first_run_that_was_held_off_the_cpu_does_not_make_samples_short(monkeypatch, held):
+    """Before its first turn, or while it is tried with more of them."""
+    runs, clock = [], OwnClock()
+    monkeypatch.setattr(probe, "time", clock)
+
+    def run(turns):
+        runs.append(turns)
+        clock.work(1e-6 * turns + (0.05 if len(runs) == held + 1 else 0))
+
+    with Crew(lambda: {"": Probe(run, 1.0)}) as crew:
+        assert crew.sample("") == pytest.approx(1e6)
+    assert runs[-1] == pytest.approx(2000, rel=0.01)
+
+
 def test_a_crew_tells_what_stopped_a_thread():
     def make():
         raise MemoryError("no room")

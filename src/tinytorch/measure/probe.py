@@ -147,10 +147,14 @@ class _Runners:
         return turns * probe.work / _time(probe, turns)
 
     def _fitting(self, probe: Probe) -> int:
-        turns = 1
-        while (taken := _time(probe, turns)) < self._seconds / 4:
-            turns = max(2 * turns, int(turns * self._seconds / 4 / max(taken, 1e-7)))
-        return max(1, round(turns * self._seconds / taken))
+        turns, enough = 1, self._seconds / 4
+        while True:
+            taken = _time(probe, turns)
+            if taken >= enough:  # or it was held off the CPU: one turn would then be all of every sample
+                taken = min(taken, _time(probe, turns))
+            if taken >= enough:
+                return max(1, round(turns * self._seconds / taken))
+            turns = max(2 * turns, int(turns * enough / max(taken, 1e-7)))
 
 
 def _time(probe: Probe, turns: int) -> float:
