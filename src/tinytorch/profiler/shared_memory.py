@@ -199,9 +199,9 @@ def _how_gain(device: Device, uses: float | None, gain: float | None, fits: bool
         return unknown if fits or uses is None else device.modelled(f"{launched}{unknown}")
     value = "" if fits else f"{units.digits(gain)}, the "
     return device.modelled(
-        f"{launched}{value}time of reading each use from memory by that of one reading, one writing to shared "
-        "memory and the uses from there; no caches, no overlap, and what staging does for coalescing is not "
-        "counted"
+        f"{launched}{value}time of reading each use from memory by that of one reading, one writing to "
+        "shared memory and the uses from there; no caches, no overlap, and what staging does for coalescing "
+        "is not counted"
     )
 
 
