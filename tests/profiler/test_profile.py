@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.roofs import made, measured_there
 from tinytorch import ops
 from tinytorch.core.layers import Dense
 from tinytorch.core.networks import Sequential
+from tinytorch.profiler import profile as profile_module
 from tinytorch.profiler.conduct import watch
 from tinytorch.profiler.limiting import ThreadLimit
 from tinytorch.profiler.profile import profile
@@ -182,3 +184,19 @@ def test_threads_are_limited_and_given_back():
     with pytest.raises(ZeroDivisionError), limit.within(1):
         raise ZeroDivisionError
     assert threads.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("held", "busy"), [(0.0, 0.25), (0.03, 1.0)])
+def test_time_in_which_others_have_the_cpu_is_no_waiting(monkeypatch, held, busy):
+    """Of 40 ms a call uses the CPU for 10; who sleeps through the rest waits, who is held off does not."""
+    now = {"wall": 0.0, "used": 0.0, "held": 0.0}
+
+    def call():
+        now["wall"] += 0.04
+        now["used"] += 0.01
+        now["held"] += held
+
+    clocks = {"perf_counter": lambda: now["wall"], "process_time": lambda: now["used"]}
+    monkeypatch.setattr(profile_module, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(profile_module, "held_off", lambda: now["held"])
+    assert profile_module._busy(call, (), {}, "same") == pytest.approx(busy)

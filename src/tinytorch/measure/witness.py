@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,20 @@ def clock_hertz() -> float:
     begin = time.perf_counter()
     probe()
     return steps / (time.perf_counter() - begin)
+
+
+def held_off() -> float:
+    """Return the seconds that this thread has waited for a CPU so far; 0 where a system does not tell.
+
+    Linux does: https://docs.kernel.org/scheduler/sched-stats.html
+
+    >>> held_off() >= 0
+    True
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) * 1e-9
+    except (OSError, IndexError, ValueError):  # another system, or a kernel that keeps no such numbers
+        return 0.0
 
 
 @functools.cache

@@ -118,14 +118,16 @@ def _divergence(result: Mapping[str, Any]) -> list[str]:
 
 def _shared(result: Mapping[str, Any]) -> list[str]:
     uses, gain = result["reuse_factor"], result["performance_gain"]
+    fits = result["utilization_ratio"] <= 1
+    staged = f"staged it is {'unknown' if gain is None else f'{gain:.3g}'} times as fast"
     return [
         f"A block: {units.size(result['data_size_bytes'])} of "
         f"{units.size(result['shared_memory_available'])} on {result['device']}, "
         f"{units.share(result['utilization_ratio'])}",
         f"A request: {result['wavefronts_per_request']:.3g} wavefronts, {result['bank_conflicts']:.3g} of "
         "them for bank conflicts",
-        f"Each byte is used {'an unknown number of' if uses is None else f'{uses:.3g}'} times; staged it is "
-        f"{'unknown' if gain is None else f'{gain:.3g}'} times as fast",
+        f"Each byte is used {'an unknown number of' if uses is None else f'{uses:.3g}'} times; "
+        f"{staged if fits else 'it does not fit and cannot be launched'}",
         *_lines(result["accesses"], "wavefronts"),
         _origin(result, "bank_conflicts"),
     ]

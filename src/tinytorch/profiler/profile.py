@@ -21,6 +21,7 @@ from tinytorch.measure.measurement import Measurement
 from tinytorch.measure.overheads import call_overhead
 from tinytorch.measure.roofline import SHOWN, Place, Roofline
 from tinytorch.measure.timing import benchmark, compare, rest, unchecked
+from tinytorch.measure.witness import held_off
 from tinytorch.profiler.advice import recommend
 from tinytorch.profiler.bounds import Bound, Evidence, judge
 from tinytorch.profiler.conduct import watch
@@ -257,20 +258,22 @@ def _check(cost: Cost | None) -> None:
 def _busy(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], inputs: Inputs) -> float:
     """Return how many CPUs a call keeps busy, CPU time by wall time: the most of three times 20 ms of calls.
 
-    Others that want the CPU make it less, and nothing makes it more.
+    Time in which others had this thread's CPU does not count, where the system tells of it.
     """
     supply = Supply(inputs, args, kwargs)
     rest()
     most = 0.0
     for _ in range(3):
-        used = wall = 0.0
+        used = wall = held = 0.0
         while wall < 0.02:
             ((_, given, named),) = supply.calls(func, 1)
+            before = held_off()
             begin, cpu = time.perf_counter(), time.process_time()
             func(*given, **named)
             used += time.process_time() - cpu
             wall += time.perf_counter() - begin
-        most = max(most, used / wall)
+            held += held_off() - before
+        most = max(most, used / max(wall - held, 1e-9))
         if wall >= _SLOW:
             break
     return most
