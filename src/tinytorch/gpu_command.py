@@ -90,7 +90,8 @@ def _add_analyze(commands: Any) -> None:
         "--steps",
         type=count,
         metavar="N",
-        help="warp instructions after which the kernel is taken for endless (default: 20 million)",
+        help="warp instructions after which the kernel is taken for endless; one that fewer than 16 warps "
+        "run together counts as 16 (default: 20 million)",
     )
     add_json(analyze)
     add_figures(analyze)

@@ -62,7 +62,8 @@ def analyze(
     threads (Triton needs none), `shared` the dynamic shared memory in bytes; `meta` holds Triton's
     constants and options. `product` ("H100 SXM") is for waves and bounds. `blocks` is how many to run, or
     which, of the grid; None for all. `unwritten` names arrays whose contents count as never written;
-    `steps` and `memory` are limits of the emulator, in warp instructions and bytes. Arrays are not changed.
+    `steps` and `memory` are limits of the emulator, in warp instructions and bytes; an instruction that fewer
+    than 16 warps run together counts as 16 of `steps`. Arrays are not changed.
 
     Raises InputError for what does not fit, does not compile or goes beyond a limit. A kernel with an
     instruction that the emulator does not cover is not run, and the notes say so.

@@ -165,8 +165,9 @@ class Control:
             return
         instruction = self._machine.kernel.instructions[index]
         raise StepLimitError(
-            f"{self._machine.kernel.name} still runs after {self._machine.counters.executed:,} warp "
-            f"instructions, at {instruction.place}: an endless loop, or lanes of one warp that wait for each "
+            f"{self._machine.kernel.name} still runs at the limit of {self._limit:,} warp instructions, at "
+            f"{instruction.place} (it ran {self._machine.counters.executed:,}; one that fewer than {_FEW} "
+            f"warps run together counts as {_FEW}): an endless loop, or lanes of one warp that wait for each "
             "other? Else fewer blocks of the grid (blocks=, --blocks) or a higher limit (steps=, --steps) "
             "would do"
         )

@@ -132,7 +132,8 @@ def run(
     `grid` and `block` are as in CUDA; `block` may be None where the kernel says it. `shared` is the dynamic
     shared memory of a block in bytes. `blocks` is how many blocks to run, spread over the grid, or
     which; None for all. What the arrays named in `unwritten` hold counts as never written. `steps` and
-    `memory` are limits, in warp instructions and bytes.
+    `memory` are limits, in warp instructions and bytes; an instruction that fewer than 16 warps run together
+    counts as 16 of `steps`.
 
     Raises InputError for a launch that cannot be or goes beyond a limit, NotCoveredError at an instruction
     that is not covered.
