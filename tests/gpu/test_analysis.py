@@ -236,6 +236,69 @@ class TestCudaTranspose:
         assert found.tensor_cores.falls_off is None
 
 
+UNROLLED = """
+extern "C" __global__ void columns(const float* x, float* out) {
+    __shared__ float s[32][PITCH];
+    int tx = threadIdx.x, ty = threadIdx.y;
+    for (int j = 0; j < 32; j += 8) s[ty + j][tx] = x[(ty + j) * 32 + tx];
+    __syncthreads();
+#pragma unroll
+    for (int j = 0; j < 32; j += 8) out[(ty + j) * 32 + tx] = s[tx][ty + j];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("pitch", "cost", "told"),
+    [
+        (32, 32, "32 words apart, all in the same bank of 32: make each row longer by 1 word"),
+        (36, 4, "36 words apart, so that some share a bank of 32: make each row longer by 1 word"),
+        (33, 1, None),
+    ],
+)
+def test_lanes_of_one_request_share_banks_and_not_those_of_an_unrolled_loop(pitch, cost, told):
+    pytest.importorskip("cuda.bindings.nvrtc")
+    from tinytorch.gpu.frontends.cuda_cpp import from_cuda_cpp
+
+    x = np.arange(1024, dtype=np.float32)
+    source = UNROLLED.replace("PITCH", str(pitch))
+    found = analyze(from_cuda_cpp(source, "columns", 1, (32, 8), (x, np.zeros_like(x))))
+    read = access(found, "s[tx][ty + j]", "load", "shared")
+    assert (read.instructions, read.worst.cost, read.gap) == (4, cost, 4 * pitch)
+    advice = [text.partition("lanes go to places ")[2] for text in mentions(found, "bank")]
+    assert advice == ([told] if told else [])
+
+
+def test_the_file_of_a_line_can_be_opened_whatever_its_name(tmp_path):
+    pytest.importorskip("cuda.bindings.nvrtc")
+    from tinytorch.gpu.frontends.cuda_cpp import from_cuda_cpp
+    from tinytorch.gpu.sass.opcodes import code
+
+    path = tmp_path / "Übung 1" / "k.cu"
+    path.parent.mkdir()
+    path.write_text('extern "C" __global__ void k(float* x) {\n    x[threadIdx.x] += 1;\n}\n')
+    made = from_cuda_cpp(path, "k", 1, 64, (np.zeros(32, np.float32),))
+    found = analyze(made)
+    assert set(made.sources) == {str(path)}
+    assert {one.file for one in found.findings} == {one.file for one in found.lines} == {str(path)}
+    assert access(found, "x[threadIdx.x] += 1;", "store").requests == 1  # that of the warp within bounds
+    stores = [i for i in code(made.cubin)["k"].instructions if i.base == "STG"]
+    assert {(store.file, store.line) for store in stores} == {(str(path), 2)}
+
+
+def test_the_file_of_a_triton_kernel_can_be_opened_whatever_its_name(tmp_path):
+    pytest.importorskip("triton")
+    path = tmp_path / "Übung 1" / "k.py"
+    path.parent.mkdir()
+    path.write_text(
+        "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef ones(x):\n"
+        "    tl.store(x + tl.arange(0, 64), 1.0)\n"
+    )
+    found = analyze(f"{path}:ones", 1, (np.zeros(32, np.float32),))
+    assert {one.file for one in found.findings} == {str(path)}
+    assert access(found, "tl.store(", "store").requests
+
+
 STRUCTURES = """
 __device__ float dot(float3 a, float3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 extern "C" __global__ void lengths(const float3* x, float* out) {

@@ -119,6 +119,12 @@ def test_places_of_numba_and_a_line_that_is_nobody_s():
     assert named.kernel().instructions[0].source == Source("late.py", 7, 4)
 
 
+def test_the_name_of_a_file_is_told_without_escapes():
+    named = r'.file 3 "/b\303\234 \346\227\245/a\\101\"\377.py"'  # NVRTC and Triton write bytes in octal
+    (instruction,) = parse(HEAD + ".entry k() {\n.loc 3 7 4\nret; }\n" + named).kernel().instructions
+    assert instruction.source == Source('/bÜ 日/a\\101"\ufffd.py', 7, 4)
+
+
 def test_a_line_inlined_in_itself_again_and_again_is_followed_only_so_far():
     again = ".loc 1 5 3, function_name f, inlined_at 1 5 3\nmembar.gl;"
     sources = [i.source for i in body(*[again] * 500).kernel().instructions]

@@ -121,7 +121,8 @@ def _together(accesses: Iterable[Access]) -> Iterable[AccessFigures]:
             wavefronts=sum(access.wavefronts for access in some),
             ideal_wavefronts=sum(access.ideal_wavefronts for access in some),
             side_by_side=_side_by_side(requests, width),
-            gap=_gap(worst, requests),
+            # Banks are shared within a request alone; sectors, by all that a warp takes from them.
+            gap=_gap(worst, [] if space == "shared" else requests),
             worst=None
             if worst is None
             else WorstRequest(worst.block, worst.warp, worst.cost, worst.addresses),

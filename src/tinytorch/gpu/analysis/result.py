@@ -41,7 +41,7 @@ class AccessFigures:
     wavefronts: int
     ideal_wavefronts: int
     side_by_side: int  # neighbours that one lane goes to, one after the other
-    gap: int | None  # bytes between neighbouring places that a warp goes to, if they are mostly the same
+    gap: int | None  # bytes between neighbouring places of a warp (shared: of `worst`), if mostly the same
     worst: WorstRequest | None
 
     @property

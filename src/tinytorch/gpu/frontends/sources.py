@@ -4,6 +4,8 @@ import linecache
 import re
 from pathlib import Path
 
+from tinytorch.gpu.ptx.literals import unescaped
+
 _FILE = re.compile(r'^[ \t]*\.file\s+\d+\s+"([^"]+)"', re.MULTILINE)
 
 
@@ -13,7 +15,7 @@ def named_in(ptx: str) -> dict[str, str]:
     A notebook's cell is no file, but Python keeps its text for tracebacks.
     """
     found = {}
-    for name in _FILE.findall(ptx):
+    for name in map(unescaped, _FILE.findall(ptx)):
         path = Path(name)
         if path.is_file():
             found[name] = path.read_text(encoding="utf-8", errors="replace")

@@ -3,7 +3,7 @@
 import re
 
 from tinytorch.gpu.ptx.lexer import Cursor
-from tinytorch.gpu.ptx.literals import count
+from tinytorch.gpu.ptx.literals import count, unescaped
 
 #: Directives that may stand anywhere and are passed over.
 ABOUT = (".file", ".section", ".pragma")
@@ -51,7 +51,7 @@ def files(cursor: Cursor) -> dict[int, str]:
         start = words.index(".file", start) + 1
         number, name = (*words[start : start + 2], "", "")[:2]
         if name.startswith('"') and len(number) < 10 and number.isdecimal():
-            found[int(number)] = name[1:-1]
+            found[int(number)] = unescaped(name[1:-1])
     return found
 
 

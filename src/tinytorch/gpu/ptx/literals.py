@@ -1,4 +1,4 @@
-"""Numbers in a PTX text: literals, and the constant expressions that may stand for an integer.
+"""Literals in a PTX text: numbers, the constant expressions that may stand for an integer, and strings.
 
 Integers are decimal, hexadecimal, octal or binary; floats are their bits (0f…, 0d…) or decimal fractions,
 which are doubles. (PTX ISA 9.x, section 4.5.)
@@ -21,6 +21,8 @@ _BASES = (
 )
 _BITS = ((re.compile(r"0[fF]([0-9a-fA-F]{8})"), "f32"), (re.compile(r"0[dD]([0-9a-fA-F]{16})"), "f64"))
 _DECIMAL = re.compile(r"\d{1,400}(?:\.\d{0,400}(?:[eE][+-]?\d{1,9})?|[eE][+-]?\d{1,9})")
+#: What compilers write for a byte that is no plain character, and before a quote and a backslash.
+_ESCAPED = re.compile(r'((?:\\[0-3][0-7]{2})+)|\\(["\\])')
 _SIGN_BITS = {"f32": 1 << 31, "f64": 1 << 63}
 
 
@@ -41,6 +43,22 @@ def literal(word: str) -> Immediate | None:
     if _DECIMAL.fullmatch(word):
         return Immediate(int.from_bytes(struct.pack("<d", float(word)), "little"), "f64")
     return None
+
+
+def unescaped(text: str) -> str:
+    r"""Return what stands between the quotes of a string without escapes; octal ones are bytes of UTF-8.
+
+    >>> unescaped(r"/home/\303\234ben 1/k.cu"), unescaped(r"C:\\303")
+    ('/home/Üben 1/k.cu', 'C:\\303')
+    """
+
+    def plain(match: re.Match[str]) -> str:
+        octal, character = match.groups()
+        if octal is None:
+            return str(character)
+        return bytes(int(digits, 8) for digits in octal[1:].split("\\")).decode(errors="replace")
+
+    return _ESCAPED.sub(plain, text)
 
 
 def constant(cursor: Cursor) -> Immediate:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tinytorch.gpu.ptx.literals import unescaped
 from tinytorch.gpu.sass import tools
 from tinytorch.gpu.sass.resources import architecture
 
@@ -101,7 +102,7 @@ def _parse(lines: Iterable[str]) -> dict[str, Code]:
             current = functions.setdefault(section[1], [])
             place = ("", 0)
         elif source := _SOURCE.match(line):
-            place = (source[1], int(source[2]))
+            place = (unescaped(source[1]), int(source[2]))  # as the PTX wrote it
         elif instruction := _INSTRUCTION.match(line):
             current.append(MachineInstruction(instruction[1], *place))
     return {name: Code(name, tuple(_trimmed(found))) for name, found in functions.items()}
