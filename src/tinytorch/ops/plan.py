@@ -60,8 +60,8 @@ LONG_ROWS = 8
 #: against 62 packed, 33 x 17 x 4095 37 against 53), but for more rows (128 x 128 x 131: 79 against 77).
 DIRECT_ROWS, UNEVEN_ROWS = 96, 256
 #: Bytes of a row of a panel from which few rows, too, read a B that nearly fits in L2 as it lies: four lines
-#: of each row of B come at once. 2 to 16 x 384 x 384 gain 30 to 80%, 1 x 256 x 256 40% (Emerald Rapids,
-#: AVX-512); panels of one line (AVX2) were not tried.
+#: of each row of B come at once. 2 to 16 x 384 x 384 gain 30 to 80%, 1 x 256 x 256 40%, but one row loses 10
+#: to 30% where B's are long (Emerald Rapids, AVX-512). Panels of one line (AVX2) were not tried.
 WIDE = 256
 #: Rows up to which A is read as it lies and packing B is what counts: a B from the caches is packed in
 #: blocks that stay in L2 (3% at 128 x 384 x 384), one from memory in longer rows.
@@ -74,7 +74,7 @@ FAR_ROWS = 128
 WIDEN_ROWS = 16
 #: Up to this depth a product is an outer one: it is the writing of C that counts, so C is written row by row.
 OUTER_DEPTH = 4
-#: Bytes of a row of B up to which one row of A takes the kernel for short ones.
+#: Bytes of a row of B up to which one row of A takes the kernel for short ones, or reads panels: see `WIDE`.
 SHORT_ROW = 4 << 10
 #: Rows up to which columns of B that are contiguous are multiplied as they lie, by dot products.
 DOT_ROWS = 3
@@ -294,7 +294,8 @@ def _route(p: Problem) -> tuple[int, int, int]:
     if a_way == ROWS and b_way == ROWS and p.columns >= p.NR and p.inner:
         if p.inner <= OUTER_DEPTH:
             return OUTER, DIRECT, DIRECT
-        if p.rows <= STREAM_ROWS and not (near and p.NR * p.right.itemsize >= WIDE):
+        wide = p.NR * p.right.itemsize >= WIDE and (p.rows > 1 or p.columns * p.size <= SHORT_ROW)
+        if p.rows <= STREAM_ROWS and not (near and wide):
             return STREAMED, DIRECT if p.rows == 1 else ROWS, DIRECT
     if a_way == ROWS and not p.packed and p.inner >= p.lanes:
         if b_way == COLUMNS and p.rows <= DOT_ROWS:
