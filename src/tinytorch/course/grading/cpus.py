@@ -1,4 +1,4 @@
-"""CPUs of its own for each grader, so that a submission which keeps all of its CPUs busy slows no other."""
+"""CPUs of its own for each grader: a submission that keeps all of its CPUs busy leaves others theirs."""
 
 import contextlib
 from collections.abc import Sequence
